@@ -1,0 +1,44 @@
+"""What one look at a Model sees. Everything that `plan` knows is in here; it asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from topgraft.api.adapterupgrade import AdapterUpgrade
+from topgraft.api.model import Model
+from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout.views import Deployment, EndpointSlice, PersistentVolumeClaim, Pod, Service
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The operator's own set-up: its image (the preflight's trusted container) and whether standbys are armed."""
+
+    image: str
+    armed_standby: bool = True
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One Model and all that belongs to it, as the caches and a few live reads show it.
+
+    `refusals`: "Kind/name" → what the API server answered to the last try to write that object (quota, admission).
+    `pod_events`: uid of a pod that waits for its containers → text of its newest Warning event (a failed mount).
+    `claims`: PersistentVolumeClaim name → the claim, or None when it does not exist; filled while a rollout runs.
+    """
+
+    namespace: str
+    name: str
+    settings: Settings
+    model: Model | None = None
+    versions: tuple[ModelVersion, ...] = ()
+    upgrades: tuple[AdapterUpgrade, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    services: tuple[Service, ...] = ()
+    slices: tuple[EndpointSlice, ...] = ()
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    pod_events: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, PersistentVolumeClaim | None] = field(default_factory=dict)
+    may_start: bool = True

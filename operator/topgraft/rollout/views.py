@@ -1,0 +1,255 @@
+"""Slim frozen views of the cluster's own kinds: only what decisions read, so that a cache of thousands stays small."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+MODEL_LABEL = "topgraft.dev/model"
+VERSION_LABEL = "topgraft.dev/version"
+ROLE_LABEL = "topgraft.dev/role"
+DECISION = "topgraft.dev/decision"
+APPLIED = "topgraft.dev/applied"
+STANDBY_SINCE = "topgraft.dev/standby-since"
+RETRY_AT = "topgraft.dev/retry-at"
+SLICE_MANAGER = "topgraft.dev"
+
+
+class View(BaseModel):
+    """Reads camelCase wire objects and ignores what it does not know."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+class Owner(View):
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+
+
+class Meta(View):
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str = "0"
+    generation: int = 0
+    creation_timestamp: datetime
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: tuple[Owner, ...] = ()
+
+    def owned_by(self, uid: str) -> bool:
+        return any(owner.uid == uid for owner in self.owner_references)
+
+
+class Object(View):
+    metadata: Meta
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def version(self) -> str | None:
+        """The ModelVersion that this object belongs to."""
+        return self.metadata.labels.get(VERSION_LABEL)
+
+
+class Terminated(View):
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    finished_at: datetime | None = None
+
+
+class Waiting(View):
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerState(View):
+    waiting: Waiting | None = None
+    terminated: Terminated | None = None
+    running: dict[str, Any] | None = None
+
+
+class ContainerStatus(View):
+    name: str
+    ready: bool = False
+    restart_count: int = 0
+    image_id: str = Field(default="", alias="imageID")
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+class PodCondition(View):
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+
+
+class PodStatus(View):
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    pod_ip: str = Field(default="", alias="podIP")
+    start_time: datetime | None = None
+    conditions: tuple[PodCondition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class PodSpec(View):
+    node_name: str = ""
+
+
+class Pod(Object):
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    def condition(self, kind: str) -> PodCondition | None:
+        return next((c for c in self.status.conditions if c.type == kind), None)
+
+    @property
+    def ready(self) -> bool:
+        condition = self.condition("Ready")
+        return self.metadata.deletion_timestamp is None and condition is not None and condition.status == "True"
+
+    @property
+    def role(self) -> str:
+        return self.metadata.labels.get(ROLE_LABEL, "")
+
+
+class DeploymentCondition(View):
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+class DeploymentStatus(View):
+    observed_generation: int = 0
+    replicas: int = 0
+    ready_replicas: int = 0
+    updated_replicas: int = 0
+    conditions: tuple[DeploymentCondition, ...] = ()
+
+
+class TemplateContainer(View):
+    name: str
+    image: str = ""
+
+
+class TemplateSpec(View):
+    containers: tuple[TemplateContainer, ...] = ()
+
+
+class TemplateMeta(View):
+    annotations: dict[str, str] = {}
+
+
+class PodTemplate(View):
+    metadata: TemplateMeta = TemplateMeta()
+    spec: TemplateSpec = TemplateSpec()
+
+
+class DeploymentSpec(View):
+    replicas: int = 1
+    template: PodTemplate = PodTemplate()
+
+
+class Deployment(Object):
+    spec: DeploymentSpec = DeploymentSpec()
+    status: DeploymentStatus = DeploymentStatus()
+
+    @property
+    def image(self) -> str:
+        """The adapter container's image as it stands in the pod template."""
+        containers = self.spec.template.spec.containers
+        return next((c.image for c in containers if c.name == "adapter"), "")
+
+    def condition(self, kind: str) -> DeploymentCondition | None:
+        return next((c for c in self.status.conditions if c.type == kind and c.status == "True"), None)
+
+
+class Decision(View):
+    """Why the Service selects what it selects. Written in the same request as the selector, so it is never behind."""
+
+    attempt: str = ""
+    direction: Literal["First", "Forward", "Back"] = "First"
+    to: str
+    origin: str | None = Field(default=None, alias="from")
+    reason: str = ""
+    message: str = ""
+    time: datetime
+
+    def wire(self) -> str:
+        dump = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return json.dumps(dump, sort_keys=True, separators=(",", ":"))
+
+
+class ServicePort(View):
+    name: str = ""
+    port: int
+    target_port: int | str = 0
+    protocol: str = "TCP"
+
+
+class ServiceSpec(View):
+    selector: dict[str, str] = {}
+    ports: tuple[ServicePort, ...] = ()
+
+
+class Service(Object):
+    spec: ServiceSpec = ServiceSpec()
+
+    @property
+    def selects(self) -> str | None:
+        return self.spec.selector.get(VERSION_LABEL)
+
+    @property
+    def decision(self) -> Decision | None:
+        text = self.metadata.annotations.get(DECISION)
+        try:
+            return Decision.model_validate_json(text) if text else None
+        except ValueError:
+            return None
+
+
+class EndpointConditions(View):
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class Endpoint(View):
+    addresses: tuple[str, ...] = ()
+    conditions: EndpointConditions = EndpointConditions()
+
+
+class EndpointSlice(Object):
+    endpoints: tuple[Endpoint, ...] | None = None
+
+    @property
+    def ours(self) -> bool:
+        return self.metadata.labels.get("endpointslice.kubernetes.io/managed-by") == SLICE_MANAGER
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        return frozenset(a for e in self.endpoints or () for a in e.addresses)
+
+
+class PersistentVolumeClaimSpec(View):
+    access_modes: tuple[str, ...] = ()
+
+
+class PersistentVolumeClaim(Object):
+    spec: PersistentVolumeClaimSpec = PersistentVolumeClaimSpec()
