@@ -1,0 +1,91 @@
+"""AdapterUpgrade: a standing target, "this Model runs this adapter"."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from topgraft.api.adapter import UpgradeAdapter
+from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
+from topgraft.api.model import HashText, ImageText, Reason, VersionName
+from topgraft.api.modelversion import ModelReference
+from topgraft.api.policy import RollbackOverride
+from topgraft.api.scalars import DnsLabel
+from topgraft.api.wire import ATOMIC, Wire, immutable, rules
+
+
+class AdapterUpgradeSpec(Wire):
+    """Which adapter the Model is to run."""
+
+    model_config = rules(immutable("AdapterUpgrade", "spec.modelRef", "modelRef", required=True))
+
+    model_ref: ModelReference
+    """The Model that is upgraded. Immutable."""
+    adapter: UpgradeAdapter
+    reason: Literal["BugFix", "MethodChange", "DependencyFix"]
+    """Why the adapter changes."""
+    from_version: DnsLabel | None = None
+    """The ModelVersion whose artifacts are used; by default the Model's base."""
+    allow_repository_change: bool = False
+    """Whether the image may come from another repository than the base's."""
+    allow_api_break: bool = False
+    """Whether inputs and outputs may change incompatibly."""
+    suspend: bool = False
+    """Whether the upgrade waits."""
+    rollback: RollbackOverride | None = None
+
+
+class ArtifactProof(Wire):
+    """The tree digest before and after the upgrade; both are the same."""
+
+    before: Annotated[str | None, Field(max_length=128)] = None
+    after: Annotated[str | None, Field(max_length=128)] = None
+
+
+class UpgradeHistoryEntry(Wire):
+    """An attempt that has ended."""
+
+    image: ImageText
+    version: VersionName | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    outcome: Reason
+    reason: Reason | None = None
+
+
+class AdapterUpgradeStatus(Wire):
+    """How far the upgrade is."""
+
+    observed_generation: ObservedGeneration = -1
+    """The metadata.generation that this status describes; -1 before the first look."""
+    conditions: Conditions = ()
+    """Ready is the summary."""
+    from_version: VersionName | None = None
+    """The version that the upgrade started from."""
+    to_version: VersionName | None = None
+    """The version that carries the new adapter."""
+    image_digest: Annotated[str | None, Field(max_length=128)] = None
+    """Digest that the image's tag stood for."""
+    artifact: ArtifactProof | None = None
+    attempt_hash: HashText | None = None
+    """What is tried: content, policy and retry token."""
+    superseded_generation: Annotated[int | None, Field(ge=0)] = None
+    """The metadata.generation at which a newer upgrade took over."""
+    start_time: datetime | None = None
+    switch_time: datetime | None = None
+    """When requests began to go to the new version."""
+    end_time: datetime | None = None
+    last_handled_retry_at: Annotated[str | None, Field(max_length=1024)] = None
+    """The last value of the annotation topgraft.dev/retry-at that was acted on."""
+    history: Annotated[tuple[UpgradeHistoryEntry, ...], Field(max_length=10), ATOMIC] = ()
+    """The last attempts, newest first."""
+
+
+class AdapterUpgrade(KubernetesObject):
+    """A standing target: this Model runs this adapter, over the same artifacts."""
+
+    kind: Literal["AdapterUpgrade"] = "AdapterUpgrade"
+    spec: AdapterUpgradeSpec
+    status: AdapterUpgradeStatus = AdapterUpgradeStatus()

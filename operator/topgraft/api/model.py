@@ -1,0 +1,154 @@
+"""Model: the product that callers know, with one stable Service and one serving policy."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
+from topgraft.api.pod import Words
+from topgraft.api.policy import Rollback, Strategy
+from topgraft.api.scalars import MAX_MESSAGE, Line, NotesText, ObjectName, StringMap, Word
+from topgraft.api.serving import Serving
+from topgraft.api.wire import ATOMIC, Wire, immutable, rules
+
+Visibility = Literal["Private", "Org", "Public"]
+State = Literal["ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"]
+
+VersionName = Annotated[str, Field(max_length=253)]
+ImageText = Annotated[str, Field(max_length=1024)]
+HashText = Annotated[str, Field(max_length=128)]
+Message = Annotated[str, Field(max_length=MAX_MESSAGE)]
+Reason = Annotated[str, Field(max_length=128)]
+
+
+class ModelSpec(Wire):
+    """What the Model is and how it is served."""
+
+    model_config = rules(immutable("Model", "spec.modelTypeId", "modelTypeId", required=True))
+
+    model_type_id: Annotated[str, Field(min_length=1, max_length=128)]
+    """The type of the model, the same for all its versions. Immutable."""
+    trainable: bool | None = None
+    """Whether the model can be trained further. Informational."""
+    task: Word | None = None
+    """What the model does, such as text-classification. Informational."""
+    description: Line | None = None
+    """One line about the model. Informational."""
+    notes: NotesText | None = None
+    """Longer text, at most 65536 bytes. Informational."""
+    metadata: StringMap = {}
+    """Any further facts. Informational."""
+    visibility: Visibility = "Private"
+    """Who may see the model. Informational."""
+    languages: Words = ()
+    """Languages that the model knows. Informational."""
+    toolkits: Words = ()
+    """Toolkits that it was made with. Informational."""
+    use_cases: Words = ()
+    """What it is used for. Informational."""
+    serving: Serving = Serving()
+    strategy: Strategy = Strategy()
+    rollback: Rollback = Rollback()
+    version_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
+    """How many unused versions made by Topgraft are kept."""
+
+
+class GoverningUpgrade(Wire):
+    """The AdapterUpgrade that decides which adapter runs; older ones are superseded, also after it is gone."""
+
+    name: ObjectName
+    uid: Annotated[str, Field(max_length=64)]
+    creation_time: datetime
+    generation: Annotated[int, Field(ge=0)] = 0
+
+
+class Rollout(Wire):
+    """The rollout in progress."""
+
+    attempt_hash: HashText
+    """What is tried: content, policy and retry token of the target."""
+    from_: VersionName | None = Field(default=None, alias="from")
+    """The version that served when it began; absent at the first one."""
+    to: VersionName
+    """The version that is brought in."""
+    trigger: Annotated[str | None, Field(max_length=316)] = None
+    """What asked for it."""
+    start_time: datetime
+    step: Annotated[str, Field(max_length=63)]
+    """How far it is."""
+
+
+class LastRollback(Wire):
+    """The last return to a previous version."""
+
+    reason: Reason
+    message: Message | None = None
+    from_: VersionName | None = Field(default=None, alias="from")
+    """The version that was left."""
+    to: VersionName
+    """The version that serves again."""
+    decided_time: datetime
+    duration_milliseconds: Annotated[int | None, Field(ge=0)] = None
+    """From the decision until the Service was written."""
+
+
+class HistoryEntry(Wire):
+    """A rollout that has ended."""
+
+    version: VersionName
+    adapter_image: ImageText | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    outcome: Reason
+    reason: Reason | None = None
+
+
+class ModelStatus(Wire):
+    """What Topgraft observed and does."""
+
+    observed_generation: ObservedGeneration = -1
+    """The metadata.generation that this status describes; -1 before the first look."""
+    conditions: Conditions = ()
+    """Ready is the summary."""
+    state: State | None = None
+    """State of the serving pods."""
+    is_ready: bool | None = None
+    """Whether requests are answered."""
+    base_version: VersionName | None = None
+    """The user-made version whose artifacts are served."""
+    serving_version: VersionName | None = None
+    """The version that the Service selects."""
+    stable_version: VersionName | None = None
+    """The last version that ended its bake."""
+    previous_version: VersionName | None = None
+    """The version that a rollback goes to."""
+    candidate_version: VersionName | None = None
+    """The version that is brought in."""
+    governing_upgrade: GoverningUpgrade | None = None
+    adapter_image: ImageText | None = None
+    """The serving version's image, with its digest where known."""
+    artifact_digest: Annotated[str | None, Field(max_length=128)] = None
+    """The serving version's tree digest."""
+    rollout: Rollout | None = None
+    last_rollback: LastRollback | None = None
+    finished_time: datetime | None = None
+    """When the last rollout ended."""
+    replicas: Annotated[int | None, Field(ge=0)] = None
+    """Pods of the serving version."""
+    selector: Annotated[str | None, Field(max_length=4096)] = None
+    """Label selector of the serving version's pods, for /scale."""
+    last_handled_retry_at: Annotated[str | None, Field(max_length=1024)] = None
+    """The last value of the annotation topgraft.dev/retry-at that was acted on."""
+    history: Annotated[tuple[HistoryEntry, ...], Field(max_length=10), ATOMIC] = ()
+    """The last rollouts, newest first."""
+
+
+class Model(KubernetesObject):
+    """A model as its callers know it: one stable Service, one serving policy, any number of versions."""
+
+    kind: Literal["Model"] = "Model"
+    spec: ModelSpec
+    status: ModelStatus = ModelStatus()

@@ -1,0 +1,158 @@
+"""ModelVersion: artifacts and adapter, immutable; the record that a rollback goes back to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from topgraft.api.adapter import Adapter
+from topgraft.api.artifact import Artifact
+from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
+from topgraft.api.model import HashText, Message, Reason, Visibility
+from topgraft.api.scalars import DnsLabel, Line, NotesText, Sha256, StringMap, Word
+from topgraft.api.wire import ATOMIC, Wire, immutable, rules
+
+Channel = Literal["Production", "PreRelease", "Experimental"]
+
+_KEPT = {
+    "modelRef": True,
+    "parentVersion": False,
+    "revision": False,
+    "artifact": True,
+    "adapter": True,
+    "lineage": False,
+    "channel": True,
+}
+"""Fields that never change, and whether every object has them."""
+
+
+class ModelReference(Wire):
+    """A Model of the same namespace."""
+
+    name: DnsLabel
+
+
+class Lineage(Wire):
+    """What the artifacts were made from."""
+
+    training_data_hash: Sha256 | None = None
+    """Hash of the training data: sha256:<64 hex digits>."""
+    feature_parameters: StringMap = {}
+    """Parameters of the feature engineering."""
+    hyperparameters: StringMap = {}
+    """Hyperparameters of the training."""
+
+
+class ModelVersionSpec(Wire):
+    """Artifacts and adapter. Only visibility, metadata, license, description and notes can be changed later."""
+
+    model_config = rules(
+        *(immutable("ModelVersion", f"spec.{name}", name, required=required) for name, required in _KEPT.items())
+    )
+
+    model_ref: ModelReference
+    """The Model that this is a version of. Immutable."""
+    parent_version: DnsLabel | None = None
+    """The version that this one was derived from. Immutable."""
+    revision: Annotated[int | None, Field(ge=0, le=2147483647)] = None
+    """Order of user-made versions: the highest is the base. Without it the creation time counts. Immutable."""
+    artifact: Artifact
+    """The artifacts. Immutable."""
+    adapter: Adapter
+    """The serving code. Immutable."""
+    lineage: Lineage | None = None
+    """What the artifacts were made from. Immutable."""
+    channel: Channel = "Production"
+    """Only Production versions are chosen as the base by themselves. Immutable."""
+    visibility: Visibility | None = None
+    """Who may see the version. Informational."""
+    metadata: StringMap = {}
+    """Any further facts. Informational."""
+    license: Word | None = None
+    """The licence of the weights, such as Apache-2.0. Informational."""
+    description: Line | None = None
+    """One line about the version. Informational."""
+    notes: NotesText | None = None
+    """Longer text, at most 65536 bytes. Informational."""
+
+
+class ArtifactStatus(Wire):
+    """The artifacts as they were read."""
+
+    digest: Sha256
+    """Tree digest over path, size and sha256 of every file."""
+    files: Annotated[int | None, Field(ge=0)] = None
+    bytes: Annotated[int | None, Field(ge=0)] = None
+    verified_time: datetime | None = None
+
+
+class AdapterStatus(Wire):
+    """The adapter as its image answered."""
+
+    image_digest: Annotated[str | None, Field(max_length=128)] = None
+    """Digest that the tag stood for when the version was checked."""
+    module: Annotated[str | None, Field(max_length=255)] = None
+    class_name: Annotated[str | None, Field(max_length=255)] = None
+    sdk_version: Annotated[str | None, Field(max_length=64)] = None
+    requirements_digest: Annotated[str | None, Field(max_length=128)] = None
+
+
+class Column(Wire):
+    """A column of a tabular input or output."""
+
+    name: Annotated[str, Field(max_length=253)]
+    required: bool | None = None
+    data_type: Annotated[str | None, Field(max_length=64)] = None
+
+
+class ApiItem(Wire):
+    """An input or output of the adapter."""
+
+    name: Annotated[str, Field(max_length=253)]
+    type: Literal["parameter", "tabular", "array"]
+    required: bool | None = None
+    data_type: Annotated[str | None, Field(max_length=64)] = None
+    columns: Annotated[tuple[Column, ...], Field(max_length=128), ATOMIC] = ()
+    shape: Annotated[tuple[int, ...], Field(max_length=16), ATOMIC] = ()
+    """Size of each dimension, -1 for any."""
+
+
+class Api(Wire):
+    """What the adapter takes and answers; absent when too long to report."""
+
+    inputs: Annotated[tuple[ApiItem, ...], Field(max_length=64), ATOMIC] = ()
+    outputs: Annotated[tuple[ApiItem, ...], Field(max_length=64), ATOMIC] = ()
+
+
+class Failure(Wire):
+    """Why an attempt with this version failed. The same attempt is not tried again by itself."""
+
+    attempt_hash: HashText
+    reason: Reason
+    message: Message | None = None
+    time: datetime
+
+
+class ModelVersionStatus(Wire):
+    """What Topgraft observed of this version."""
+
+    observed_generation: ObservedGeneration = -1
+    """The metadata.generation that this status describes; -1 before the first look."""
+    conditions: Conditions = ()
+    """Ready is the summary."""
+    artifact: ArtifactStatus | None = None
+    adapter: AdapterStatus | None = None
+    api: Api | None = None
+    api_digest: Annotated[str | None, Field(max_length=128)] = None
+    """Digest of the api, also when that is too long to report."""
+    failure: Failure | None = None
+
+
+class ModelVersion(KubernetesObject):
+    """Artifacts and adapter, immutable: the record that a rollback goes back to."""
+
+    kind: Literal["ModelVersion"] = "ModelVersion"
+    spec: ModelVersionSpec
+    status: ModelVersionStatus = ModelVersionStatus()

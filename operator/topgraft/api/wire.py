@@ -1,0 +1,88 @@
+"""What all API models share: names on the wire, and the marks that only the generated CRD knows."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+VALIDATIONS = "x-kubernetes-validations"
+
+
+class Wire(BaseModel):
+    """A frozen object: snake_case attributes, camelCase on the wire, unknown fields ignored when read."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        use_attribute_docstrings=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    def wire(self) -> dict[str, Any]:
+        """The JSON object again, with the fields that were given and no others (defaults stay out)."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """A CEL rule that the API server checks: `Annotated[T, Rule(...)]`, or on a whole object by `rules(...)`.
+
+    The message stands behind the field's path in the API server's answer, so it says what is wanted.
+    """
+
+    rule: str
+    message: str
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core)
+        return {**schema, VALIDATIONS: [*schema.get(VALIDATIONS, []), dataclasses.asdict(self)]}
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOf:
+    """How server-side apply merges a list: `map` by the values of `keys`, `set` by the values, `atomic` as a whole."""
+
+    kind: Literal["atomic", "set", "map"]
+    keys: tuple[str, ...] = ()
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = {**handler(core), "x-kubernetes-list-type": self.kind}
+        if self.keys:
+            schema["x-kubernetes-list-map-keys"] = list(self.keys)
+        return schema
+
+
+ATOMIC = ListOf("atomic")
+SET = ListOf("set")
+BY_NAME = ListOf("map", ("name",))
+
+
+@dataclasses.dataclass(frozen=True)
+class AtomicMap:
+    """A map or object that server-side apply replaces as a whole."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(core), "x-kubernetes-map-type": "atomic"}
+
+
+def rules(*checks: Rule) -> ConfigDict:
+    """The `model_config` of an object with rules over several of its fields."""
+    return ConfigDict(json_schema_extra={VALIDATIONS: [{"rule": r.rule, "message": r.message} for r in checks]})
+
+
+def immutable(kind: str, field: str, wire_name: str, *, required: bool) -> Rule:
+    """The rule of the parent object that `wire_name` stays as it was created, unset or set later included."""
+    same = f"self.{wire_name} == oldSelf.{wire_name}"
+    rule = (
+        same if required else f"has(self.{wire_name}) == has(oldSelf.{wire_name}) && (!has(self.{wire_name}) || {same})"
+    )
+    article = "an" if kind[0] in "AEIOU" else "a"
+    return Rule(rule, f"{field} is immutable on {article} {kind}: create a new {kind} instead")
