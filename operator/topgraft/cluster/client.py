@@ -1,0 +1,246 @@
+"""The API server as the operator needs it: plain dicts on the wire, errors in the operator's words."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from topgraft.cluster import metrics
+from topgraft.cluster.cache import Object
+from topgraft.cluster.errors import (
+    ClusterError,
+    Conflict,
+    Expired,
+    Gone,
+    NotLeading,
+    NotOwned,
+    Refused,
+    Stale,
+    Unavailable,
+)
+from topgraft.cluster.kinds import SERVICE, Kind
+
+log = logging.getLogger(__name__)
+
+FIELD_MANAGER = "topgraft"
+DECISION = "topgraft.dev/decision"
+TIMEOUT = 10.0
+"""Seconds for any request: a write that hangs longer is looked at again, it is idempotent."""
+PAGE = 500
+NO_QUERY: Mapping[str, str] = MappingProxyType({})
+
+JSON = "application/json"
+APPLY = "application/apply-patch+yaml"
+
+
+class _WarmConnections(RESTClientObject):
+    """Keeps idle connections for a minute, so that a decision after a quiet time pays no TLS handshake."""
+
+    def _create_connector(self) -> aiohttp.TCPConnector:
+        # The API server closes idle connections after 90 s: ours must go first.
+        return aiohttp.TCPConnector(limit=self.maxsize, ssl=self.ssl_context, keepalive_timeout=60)
+
+
+async def connect() -> ApiClient:
+    """Log in as the Pod's ServiceAccount, else by KUBECONFIG: the same order as kopf's watches.
+
+    Raises `kubernetes.aio.config.ConfigException` when there is neither.
+    """
+    configuration = Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    api = ApiClient(configuration)
+    api.rest_client = _WarmConnections(configuration)
+    api.user_agent = FIELD_MANAGER
+    return api
+
+
+class Client:
+    """Reads and writes. `may_write` is asked right before every write goes out."""
+
+    def __init__(self, api: ApiClient, may_write: Callable[[], bool], timeout: float = TIMEOUT) -> None:
+        self._api = api
+        self._may_write = may_write
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout / 2)
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        return await self._call("GET", kind.url(namespace, name))
+
+    async def served(self, group: str, version: str) -> set[str]:
+        """Plurals that the API server serves for a group; empty when it does not know the group."""
+        try:
+            answer = await self._call("GET", f"/apis/{group}/{version}")
+        except Gone:
+            return set()
+        return {resource["name"] for resource in answer["resources"]}
+
+    async def pages(
+        self, kind: Kind, namespace: str | None = None, **query: str
+    ) -> AsyncIterator[tuple[list[Object], int]]:
+        """A consistent list, page by page, each with the resourceVersion of the whole. `Expired`: start anew."""
+        if kind.selector:
+            query["labelSelector"] = kind.selector
+        query["limit"] = str(PAGE)
+        while True:
+            page = await self._call("GET", kind.url(namespace), query=query)
+            yield page["items"], int(page["metadata"]["resourceVersion"])
+            if not (more := page["metadata"].get("continue")):
+                return
+            query["continue"] = more
+
+    async def apply(self, kind: Kind, body: Object, guard: str | None = None) -> Object:
+        """Server-side apply with force. With `guard` a change since that resourceVersion is a `Conflict`."""
+        return await self._apply(kind, _guarded(body, guard) if guard else body)
+
+    async def apply_status(self, kind: Kind, body: Object) -> Object:
+        return await self._apply(kind, body, subresource="status")
+
+    async def create_owned(self, kind: Kind, body: Object) -> tuple[Object, bool]:
+        """Apply an object that the caches do not know. Returns it and whether it was written.
+
+        An object that is there all the same is returned as it is when its owner is the one in `body`, for the caller
+        to look at again; any other is `NotOwned`.
+        """
+        meta = body["metadata"]
+        try:
+            live = await self.get(kind, meta["namespace"], meta["name"])
+        except Gone:
+            return await self.apply(kind, body), True
+        _check_owner(kind, live, body)
+        return live, False
+
+    async def switch(self, body: Object, seen: str | None) -> Object:
+        """Write a Service if its live decision annotation still is `seen`; else `StaleObject` with the live one."""
+        meta = body["metadata"]
+        try:
+            live = await self.get(SERVICE, meta["namespace"], meta["name"])
+        except Gone:
+            if seen is not None:
+                raise StaleObject(None) from None
+            return await self.apply(SERVICE, body)
+        _check_owner(SERVICE, live, body)
+        if (live["metadata"].get("annotations") or {}).get(DECISION) != seen:
+            raise StaleObject(live)
+        return await self.apply(SERVICE, body, guard=live["metadata"]["resourceVersion"])
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> Object | None:
+        """Delete exactly this object. Returns what is left of it while it terminates; None when it is gone already."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        body["propagationPolicy"] = "Background"
+        try:
+            answer = await self._call("DELETE", kind.url(namespace, name), body, kind=kind)
+        except Gone:
+            return None
+        except Conflict:
+            # The name is taken by a later object with another uid: ours is gone.
+            return None
+        return answer if answer.get("kind") != "Status" else None
+
+    async def create(self, kind: Kind, body: Object) -> Object:
+        return await self._call("POST", kind.url(body["metadata"]["namespace"]), body, kind=kind)
+
+    async def replace(self, kind: Kind, body: Object) -> Object:
+        """PUT; `Conflict` when the object changed since the resourceVersion in `body`."""
+        return await self._call(
+            "PUT", kind.url(body["metadata"]["namespace"], body["metadata"]["name"]), body, kind=kind
+        )
+
+    async def _apply(self, kind: Kind, body: Object, subresource: str | None = None) -> Object:
+        url = kind.url(body["metadata"]["namespace"], body["metadata"]["name"], subresource)
+        query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        return await self._call("PATCH", url, body, kind=kind, query=query)
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        body: Object | None = None,
+        *,
+        kind: Kind | None = None,
+        query: Mapping[str, str] = NO_QUERY,
+    ) -> Object:
+        """One request; `kind` is given for writes, to count them."""
+        headers = {"Content-Type": APPLY if method == "PATCH" else JSON, "Accept": JSON}
+        request = await self._api.param_serialize(
+            method,
+            url,
+            query_params=list(query.items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        if method != "GET" and not self._may_write():
+            raise NotLeading(f"{method} {url}: the Lease is not held")
+        started = time.monotonic()
+        status = 0
+        try:
+            response = await self._api.call_api(*request, _request_timeout=self._timeout)
+            status = response.status
+            content: bytes = await response.response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{method} {url}: {type(error).__name__}: {error}") from error
+        finally:
+            if kind is not None:
+                metrics.write(method, kind.name, status, time.monotonic() - started)
+        if status >= 400:
+            raise _error(status, content, response.headers.get("Retry-After"))
+        answer: Object = json.loads(content)
+        return answer
+
+
+class StaleObject(Stale):
+    """Stale, with the object as it is now (None: it is gone)."""
+
+    def __init__(self, live: Object | None) -> None:
+        super().__init__("the Service carries another decision than the one this write was planned on")
+        self.live = live
+
+
+def _guarded(body: Object, version: str) -> Object:
+    return {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
+
+
+def _check_owner(kind: Kind, live: Object, body: Object) -> None:
+    """The owner in `body` must own `live` too."""
+    wanted = {owner["uid"] for owner in body["metadata"].get("ownerReferences", ())}
+    owners = {owner["uid"] for owner in live["metadata"].get("ownerReferences") or ()}
+    if not wanted & owners:
+        name = live["metadata"]["name"]
+        raise NotOwned(f"NotOwned: {kind.name} {name} exists and is not Topgraft's; rename or delete it")
+
+
+def _error(status: int, content: bytes, retry_after: str | None) -> ClusterError:
+    try:
+        answer: Any = json.loads(content)
+        text = str(answer["message"])
+    except (ValueError, KeyError, TypeError):
+        text = content.decode(errors="replace")[:1000] or f"HTTP status {status}"
+    match status:
+        case 404:
+            return Gone(text)
+        case 409:
+            return Conflict(text)
+        case 410:
+            return Expired(text)
+        case 401 | 408 | 429:
+            return Unavailable(text, _seconds(retry_after))
+        case _ if status >= 500:
+            return Unavailable(text, _seconds(retry_after))
+        case _:
+            return Refused(text)
+
+
+def _seconds(retry_after: str | None) -> float:
+    """The API server gives whole seconds; a proxy's date form is left to the queue's own backoff."""
+    return float(retry_after) if retry_after and retry_after.isdigit() else 0.0

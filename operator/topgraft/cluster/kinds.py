@@ -1,0 +1,44 @@
+"""The kinds that the operator reads and writes, and where the API server keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+
+@dataclass(frozen=True)
+class Kind:
+    group: str
+    version: str
+    plural: str
+    name: str
+    selector: str | None = None
+    """Server-side label selector of lists and watches: what lacks it is not ours to keep in memory."""
+
+    def url(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        leaf = f"/{quote(name, safe='')}" if name else ""
+        sub = f"/{subresource}" if subresource else ""
+        return f"{root}{scope}/{self.plural}{leaf}{sub}"
+
+
+GROUP, VERSION = "topgraft.dev", "v1alpha1"
+OWNED = "topgraft.dev/model"
+
+MODEL = Kind(GROUP, VERSION, "models", "Model")
+MODEL_VERSION = Kind(GROUP, VERSION, "modelversions", "ModelVersion")
+ADAPTER_UPGRADE = Kind(GROUP, VERSION, "adapterupgrades", "AdapterUpgrade")
+DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment", OWNED)
+POD = Kind("", "v1", "pods", "Pod", OWNED)
+SERVICE = Kind("", "v1", "services", "Service", OWNED)
+ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", OWNED)
+
+CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+EVENT = Kind("", "v1", "events", "Event")
+RECORDED_EVENT = Kind("events.k8s.io", "v1", "events", "Event")
+LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
+
+OWN = (MODEL, MODEL_VERSION, ADAPTER_UPGRADE)
+WATCHED = (*OWN, DEPLOYMENT, POD, SERVICE, ENDPOINT_SLICE)
+BY_NAME = {kind.name: kind for kind in WATCHED}

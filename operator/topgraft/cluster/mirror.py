@@ -1,0 +1,110 @@
+"""All that the operator knows of the cluster, kept current by the watch, its own writes and the resync."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from topgraft.api.adapterupgrade import AdapterUpgrade
+from topgraft.api.model import Model
+from topgraft.api.modelversion import ModelVersion
+from topgraft.cluster.cache import Cache, Object, version_of
+from topgraft.cluster.echo import Echoes
+from topgraft.cluster.kinds import (
+    ADAPTER_UPGRADE,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    MODEL,
+    MODEL_VERSION,
+    OWNED,
+    POD,
+    SERVICE,
+    Kind,
+)
+from topgraft.cluster.queue import Key
+from topgraft.rollout.views import Deployment, EndpointSlice, Pod, Service
+
+
+def _itself(obj: Object) -> Key | None:
+    return obj["metadata"]["namespace"], obj["metadata"]["name"]
+
+
+def _by_reference(obj: Object) -> Key | None:
+    return obj["metadata"]["namespace"], obj["spec"]["modelRef"]["name"]
+
+
+def _by_label(obj: Object) -> Key | None:
+    name = (obj["metadata"].get("labels") or {}).get(OWNED)
+    return (obj["metadata"]["namespace"], name) if name else None
+
+
+class Mirror:
+    """The caches of all kinds. Whatever changes one wakes the Model that it belongs to."""
+
+    def __init__(self, wake: Callable[[Key], None]) -> None:
+        self._wake = wake
+        self.echoes = Echoes()
+        self.models = Cache(Model.model_validate, _itself)
+        self.versions = Cache(ModelVersion.model_validate, _by_reference)
+        self.upgrades = Cache(AdapterUpgrade.model_validate, _by_reference)
+        self.deployments = Cache(Deployment.model_validate, _by_label)
+        self.pods = Cache(Pod.model_validate, _by_label)
+        self.services = Cache(Service.model_validate, _by_label)
+        self.slices = Cache(EndpointSlice.model_validate, _by_label)
+        self._caches: dict[Kind, Cache[Any]] = {
+            MODEL: self.models,
+            MODEL_VERSION: self.versions,
+            ADAPTER_UPGRADE: self.upgrades,
+            DEPLOYMENT: self.deployments,
+            POD: self.pods,
+            SERVICE: self.services,
+            ENDPOINT_SLICE: self.slices,
+        }
+
+    def watched(self, kind: Kind, obj: Object, *, gone: bool) -> None:
+        """Take in an event of the watch."""
+        uid, version = obj["metadata"]["uid"], version_of(obj)
+        if gone:
+            self.echoes.gone(uid)
+            touched = self._caches[kind].forget(uid, version)
+        else:
+            self.echoes.heard(uid, version)
+            touched = self._caches[kind].observe(obj)
+        self._wake_all(touched)
+
+    def wrote(self, kind: Kind, obj: Object) -> None:
+        """Take in the answer to an own write: the next turn must not wait for the watch to see it."""
+        uid = obj["metadata"]["uid"]
+        touched = self._caches[kind].observe(obj)
+        if touched:
+            self.echoes.expect(uid, version_of(obj))
+        self._wake_all(touched)
+
+    def read(self, kind: Kind, obj: Object, owner: Key) -> None:
+        """Take in a live read of an object that belongs to `owner`, whatever its labels say."""
+        self._wake_all(self._caches[kind].observe(obj, owner))
+
+    def deleted(self, kind: Kind, uid: str) -> None:
+        """Take in that an own deletion is done."""
+        cache = self._caches[kind]
+        self._wake_all(cache.forget(uid, cache.version(uid) or 0))
+
+    def listed(self, kind: Kind, obj: Object, *, expect: bool) -> set[Key]:
+        """Take in an object of a full list. With `expect` the watch must deliver what it had not shown yet."""
+        touched = self._caches[kind].observe(obj)
+        if touched and expect:
+            self.echoes.expect(obj["metadata"]["uid"], version_of(obj))
+        self._wake_all(touched)
+        return touched
+
+    def sweep(self, kind: Kind, namespace: str | None, listed: set[str], version: int) -> set[Key]:
+        """Drop what a full list (of one namespace, or of all) at `version` no longer has."""
+        gone, touched = self._caches[kind].sweep(listed, version, namespace)
+        for uid in gone:
+            self.echoes.gone(uid)
+        self._wake_all(touched)
+        return touched
+
+    def _wake_all(self, keys: set[Key]) -> None:
+        for key in keys:
+            self._wake(key)

@@ -1,0 +1,157 @@
+"""What one look at a Model sees: the caches, and live reads of what the plan asked for and the caches do not hold."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from topgraft.cluster.client import Client
+from topgraft.cluster.clock import elapsed
+from topgraft.cluster.errors import Gone, Refused
+from topgraft.cluster.kinds import CLAIM, EVENT
+from topgraft.cluster.mirror import Mirror
+from topgraft.cluster.queue import Key
+from topgraft.cluster.slots import Slots
+from topgraft.rollout.observed import Observed, Settings
+from topgraft.rollout.views import PersistentVolumeClaim
+
+FRESH_SECONDS = 3.0
+"""Age up to which a live read is used again."""
+KEPT_SECONDS = 60.0
+
+Value = TypeVar("Value")
+
+
+class Asked(Mapping[str, Value]):
+    """A mapping that remembers which keys were looked up in vain, so that they can be read and the plan made anew."""
+
+    def __init__(self, known: Mapping[str, Value]) -> None:
+        self._known = known
+        self.missing: set[str] = set()
+
+    def __getitem__(self, key: str) -> Value:
+        if key not in self._known:
+            self.missing.add(key)
+        return self._known[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+class LiveReads(dict[str, Value]):
+    """What was read live, with the time of reading."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read_at: dict[str, float] = {}
+
+    def put(self, name: str, value: Value) -> None:
+        self[name] = value
+        self._read_at[name] = elapsed()
+
+    def fresh(self) -> dict[str, Value]:
+        """What is young enough to decide on; what is old is forgotten."""
+        now = elapsed()
+        for name in [name for name, at in self._read_at.items() if now - at > KEPT_SECONDS]:
+            del self[name], self._read_at[name]
+        return {name: value for name, value in self.items() if now - self._read_at[name] <= FRESH_SECONDS}
+
+
+class Look:
+    """One Observed, and what the plan missed in it."""
+
+    def __init__(self, observed: Observed, claims: Asked[PersistentVolumeClaim | None], events: Asked[str]) -> None:
+        self.observed = observed
+        self.claims = claims
+        self.events = events
+
+    @property
+    def complete(self) -> bool:
+        return not self.claims.missing and not self.events.missing
+
+
+class Observer:
+    def __init__(self, client: Client, mirror: Mirror, slots: Slots, settings: Settings) -> None:
+        self._client = client
+        self._mirror = mirror
+        self._slots = slots
+        self._settings = settings
+        self._claims: defaultdict[Key, LiveReads[PersistentVolumeClaim | None]] = defaultdict(LiveReads)
+        self._events: defaultdict[Key, LiveReads[str]] = defaultdict(LiveReads)
+        self._refusals: defaultdict[Key, dict[str, str]] = defaultdict(dict)
+
+    def look(self, key: Key) -> Look:
+        """What is known now. No await in here: between this and the plan nothing may change."""
+        mirror = self._mirror
+        claims = Asked(self._claims[key].fresh() if key in self._claims else {})
+        events = Asked(self._events[key].fresh() if key in self._events else {})
+        observed = Observed(
+            namespace=key[0],
+            name=key[1],
+            settings=self._settings,
+            model=next(iter(mirror.models.owned_by(key)), None),
+            versions=mirror.versions.owned_by(key),
+            upgrades=mirror.upgrades.owned_by(key),
+            deployments=mirror.deployments.owned_by(key),
+            pods=mirror.pods.owned_by(key),
+            services=mirror.services.owned_by(key),
+            slices=mirror.slices.owned_by(key),
+            refusals=dict(self._refusals.get(key, {})),
+            pod_events=events,
+            claims=claims,
+            may_start=self._slots.may_start(key),
+        )
+        return Look(observed, claims, events)
+
+    async def complete(self, key: Key, look: Look) -> None:
+        """Read live what the plan missed in `look`."""
+        for name in look.claims.missing:
+            self._claims[key].put(name, await self._claim(key[0], name))
+        for uid in look.events.missing:
+            self._events[key].put(uid, await self._newest_warning(key[0], uid))
+
+    def refused(self, key: Key, target: str, text: str) -> None:
+        self._refusals[key][target] = text
+
+    def accepted(self, key: Key, target: str) -> None:
+        if key in self._refusals:
+            self._refusals[key].pop(target, None)
+            if not self._refusals[key]:
+                del self._refusals[key]
+
+    def forget(self, key: Key) -> None:
+        for memory in (self._claims, self._events, self._refusals):
+            memory.pop(key, None)
+
+    async def _claim(self, namespace: str, name: str) -> PersistentVolumeClaim | None:
+        try:
+            return PersistentVolumeClaim.model_validate(await self._client.get(CLAIM, namespace, name))
+        except Gone:
+            return None
+
+    async def _newest_warning(self, namespace: str, uid: str) -> str:
+        """Text of the pod's newest Warning event, "" when it has none."""
+        newest: tuple[str, str] = ("", "")
+        selector = f"involvedObject.uid={uid},type=Warning"
+        try:
+            async for events, _ in self._client.pages(EVENT, namespace, fields=selector):
+                for event in events:
+                    said = f"{event.get('reason', '')}: {event.get('message', '')}"
+                    newest = max(newest, (_time_of(event), said))
+        except Refused:
+            # Without the right to read events a stuck pod is told by its own status alone.
+            return ""
+        return newest[1]
+
+
+def _time_of(event: dict[str, object]) -> str:
+    """The newest of the event's times, RFC 3339 in UTC: they sort as text down to the second, which is enough."""
+    series = event.get("series")
+    last = series.get("lastObservedTime") if isinstance(series, dict) else None
+    times = (last, event.get("lastTimestamp"), event.get("eventTime"), event.get("firstTimestamp"))
+    return str(next((time for time in times if time), datetime.min.isoformat()))

@@ -1,0 +1,246 @@
+"""The control loop: observe, plan, write."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from topgraft.api.model import Model
+from topgraft.cluster import metrics
+from topgraft.cluster.client import Client, StaleObject
+from topgraft.cluster.clock import Clock
+from topgraft.cluster.errors import Conflict, Gone, NotLeading, Refused, Stale, Unavailable
+from topgraft.cluster.kinds import BY_NAME, MODEL, SERVICE, Kind
+from topgraft.cluster.mirror import Mirror
+from topgraft.cluster.observer import Look, Observer
+from topgraft.cluster.queue import Key, WorkQueue
+from topgraft.cluster.recorder import Recorder
+from topgraft.cluster.slots import Slots
+from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Plan, Switch, Write
+from topgraft.rollout.observed import Observed
+
+log = logging.getLogger(__name__)
+
+Planner = Callable[[Observed, datetime], Plan]
+
+LOOKS = 6
+"""Live reads and refusals make a turn look again; more than this in one turn waits for the next."""
+PAUSED_SECONDS = 1.0
+
+
+@dataclass
+class Turn:
+    """One turn for one Model."""
+
+    key: Key
+    refused: set[str]
+
+
+class LookAgain(Exception):
+    """What was planned on has changed under the turn; the caches know already."""
+
+
+class Reconciler:
+    """Works off the queue. `plan` decides, this writes, in the plan's order; a failed write ends the turn."""
+
+    def __init__(
+        self,
+        client: Client,
+        mirror: Mirror,
+        queue: WorkQueue,
+        *,
+        observer: Observer,
+        recorder: Recorder,
+        slots: Slots,
+        plan: Planner,
+    ) -> None:
+        self._client = client
+        self._mirror = mirror
+        self._queue = queue
+        self._observer = observer
+        self._recorder = recorder
+        self._slots = slots
+        self._plan = plan
+        self._clock = Clock()
+
+    async def work(self) -> None:
+        """Take turns until the queue is closed."""
+        while (key := await self._queue.get()) is not None:
+            started = time.monotonic()
+            try:
+                result = await self._attend(key)
+            finally:
+                self._slots.settled(key)
+                self._queue.done(key)
+            for waiting in self._slots.to_wake():
+                self._queue.add(waiting)
+            metrics.RECONCILES.labels(result).inc()
+            metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
+
+    async def _attend(self, key: Key) -> str:
+        """One turn, and when to take the next. Returns the outcome for the metrics."""
+        fields = {"namespace": key[0], "model": key[1]}
+        try:
+            look_again, refused = await self._turn(key)
+        except NotLeading:
+            self._queue.add_after(key, PAUSED_SECONDS)
+            return "paused"
+        except (Conflict, Stale, Gone, LookAgain) as reason:
+            delay = self._queue.retry(key)
+            log.debug("looking again in %.1f s: %s", delay, reason, extra=fields)
+            return "conflict"
+        except Unavailable as error:
+            delay = self._queue.retry(key, error.retry_after)
+            log.warning("trying again in %.1f s: %s", delay, error, extra=fields)
+            return "unavailable"
+        except Exception:
+            delay = self._queue.retry(key)
+            log.exception("a turn failed, trying again in %.1f s", delay, extra=fields)
+            return "error"
+        if refused:
+            self._queue.retry(key)
+        else:
+            self._queue.succeeded(key)
+        if look_again is not None:
+            self._queue.add_after(key, look_again)
+        return "refused" if refused else "ok"
+
+    async def _turn(self, key: Key) -> tuple[float | None, bool]:
+        """Returns when to look again, in seconds, and whether the API server refused a write."""
+        turn = Turn(key, set())
+        for _ in range(LOOKS):
+            look = self._observer.look(key)
+            if _nothing_left(look.observed):
+                self._observer.forget(key)
+                return None, False
+            plan = self._plan(look.observed, self._clock.now())
+            if not look.complete:
+                await self._observer.complete(key, look)
+                continue
+            if _starts_rollout(look, plan):
+                self._slots.starting(key)
+            if await self._carry_out(turn, plan):
+                for event in plan.events:
+                    self._recorder.record(event)
+                return plan.look_again, bool(turn.refused)
+        raise LookAgain(f"still changing after {LOOKS} looks")
+
+    async def _carry_out(self, turn: Turn, plan: Plan) -> bool:
+        """Write the plan. False: something was refused for the first time, plan anew with that in view."""
+        blocked = False
+        for write in plan.writes:
+            target = _target(write)
+            if target in turn.refused:
+                # What follows may depend on it, but for the status, which tells why.
+                blocked = True
+            if blocked and not isinstance(write, ApplyStatus):
+                continue
+            try:
+                await self._write(turn.key, write)
+            except Refused as refusal:
+                if isinstance(write, ApplyStatus):
+                    raise
+                fields = {"namespace": turn.key[0], "model": turn.key[1], "object": target}
+                log.warning("the API server refused a write: %s", refusal, extra=fields)
+                self._observer.refused(turn.key, target, refusal.text)
+                turn.refused.add(target)
+                return False
+            self._observer.accepted(turn.key, target)
+        return True
+
+    async def _write(self, key: Key, write: Write) -> None:
+        started = time.monotonic()
+        match write:
+            case Apply(body=body, guard=guard, new=new):
+                kind = BY_NAME[body["kind"]]
+                await self._apply(kind, body, guard, new=new)
+            case ApplyStatus(body=body):
+                kind = BY_NAME[body["kind"]]
+                await self._apply_status(kind, body)
+            case Switch(body=body, seen=seen):
+                await self._switch(key, body, seen)
+            case Delete(kind=name, namespace=namespace, name=obj, uid=uid):
+                await self._delete(BY_NAME[name], namespace, obj, uid)
+        _log_write(key, write, time.monotonic() - started)
+
+    async def _apply(self, kind: Kind, body: dict[str, Any], guard: str | None, *, new: bool) -> None:
+        if not new:
+            self._mirror.wrote(kind, await self._client.apply(kind, body, guard))
+            return
+        obj, written = await self._client.create_owned(kind, body)
+        if written:
+            self._mirror.wrote(kind, obj)
+            return
+        self._mirror.read(kind, obj, _model_of(body))
+        raise LookAgain(f"{kind.name} {obj['metadata']['name']} is there already")
+
+    async def _apply_status(self, kind: Kind, body: dict[str, Any]) -> None:
+        answer = await self._client.apply_status(kind, body)
+        if kind is MODEL:
+            self._count_outcome(answer)
+        self._mirror.wrote(kind, answer)
+
+    async def _switch(self, key: Key, body: dict[str, Any], seen: str | None) -> None:
+        try:
+            self._mirror.wrote(SERVICE, await self._client.switch(body, seen))
+        except StaleObject as stale:
+            if stale.live is not None:
+                self._mirror.read(SERVICE, stale.live, key)
+            raise
+
+    async def _delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        left = await self._client.delete(kind, namespace, name, uid)
+        if left is None:
+            self._mirror.deleted(kind, uid)
+        else:
+            self._mirror.wrote(kind, left)
+
+    def _count_outcome(self, answer: dict[str, Any]) -> None:
+        """Count a rollout when this write is the one that put it into the history."""
+        after = Model.model_validate(answer).status.history
+        known = self._mirror.models.owned_by((answer["metadata"]["namespace"], answer["metadata"]["name"]))
+        before = known[0].status.history if known else ()
+        if after and after[:1] != before[:1]:
+            metrics.ROLLOUTS.labels(after[0].outcome).inc()
+
+
+def _nothing_left(observed: Observed) -> bool:
+    return observed.model is None and not (
+        observed.versions or observed.upgrades or observed.deployments or observed.pods or observed.services
+    )
+
+
+def _starts_rollout(look: Look, plan: Plan) -> bool:
+    model = look.observed.model
+    return (
+        model is not None
+        and model.status.rollout is None
+        and any(
+            isinstance(write, ApplyStatus) and write.body["kind"] == "Model" and write.body["status"].get("rollout")
+            for write in plan.writes
+        )
+    )
+
+
+def _target(write: Write) -> str:
+    if isinstance(write, Delete):
+        return f"{write.kind}/{write.name}"
+    return f"{write.body['kind']}/{write.body['metadata']['name']}"
+
+
+def _model_of(body: dict[str, Any]) -> Key:
+    return body["metadata"]["namespace"], body["metadata"]["labels"]["topgraft.dev/model"]
+
+
+def _log_write(key: Key, write: Write, seconds: float) -> None:
+    kind, _, name = _target(write).partition("/")
+    action = {Apply: "apply", ApplyStatus: "status", Switch: "switch", Delete: "delete"}[type(write)]
+    labels = {} if isinstance(write, Delete) else write.body["metadata"].get("labels", {})
+    fields = {"namespace": key[0], "model": key[1], "kind": kind, "object": name, "action": action}
+    if version := labels.get("topgraft.dev/version"):
+        fields["version"] = version
+    log.info("wrote", extra={**fields, "milliseconds": round(seconds * 1000, 1)})
