@@ -12,14 +12,14 @@ from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
 from topgraft.api.model import HashText, ImageText, Reason, VersionName
 from topgraft.api.modelversion import ModelReference
 from topgraft.api.policy import RollbackOverride
-from topgraft.api.scalars import DnsLabel
+from topgraft.api.scalars import Count, DnsLabel
 from topgraft.api.wire import ATOMIC, Wire, immutable, rules
 
 
 class AdapterUpgradeSpec(Wire):
     """Which adapter the Model is to run."""
 
-    model_config = rules(immutable("AdapterUpgrade", "spec.modelRef", "modelRef", required=True))
+    model_config = rules(immutable("AdapterUpgrade", "modelRef"))
 
     model_ref: ModelReference
     """The Model that is upgraded. Immutable."""
@@ -71,7 +71,7 @@ class AdapterUpgradeStatus(Wire):
     artifact: ArtifactProof | None = None
     attempt_hash: HashText | None = None
     """What is tried: content, policy and retry token."""
-    superseded_generation: Annotated[int | None, Field(ge=0)] = None
+    superseded_generation: Count | None = None
     """The metadata.generation at which a newer upgrade took over."""
     start_time: datetime | None = None
     switch_time: datetime | None = None

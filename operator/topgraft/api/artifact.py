@@ -57,7 +57,7 @@ class ImageSource(Wire):
 
 
 class ConfigMapSource(Wire):
-    """A ConfigMap of the same namespace with `immutable: true`."""
+    """A ConfigMap of the same namespace."""
 
     name: ObjectName
 
@@ -105,6 +105,7 @@ class ArtifactVolume(Wire):
     persistent_volume_claim: ClaimSource | None = None
     image: ImageSource | None = None
     config_map: ConfigMapSource | None = None
+    """A ConfigMap of the same namespace with `immutable: true`."""
     secret: SecretSource | None = None
     nfs: NfsSource | None = None
     csi: CsiSource | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from topgraft.api.scalars import MAX_MESSAGE
+from topgraft.api.scalars import MAX_MESSAGE, Count
 from topgraft.api.wire import ListOf, Wire
 
 GROUP = "topgraft.dev"
@@ -54,7 +54,7 @@ class Condition(Wire):
     """Name of the aspect, such as Ready."""
     status: Literal["True", "False", "Unknown"]
     """Whether it holds."""
-    observed_generation: Annotated[int | None, Field(ge=0)] = None
+    observed_generation: Count | None = None
     """The metadata.generation that the condition was made for."""
     last_transition_time: datetime
     """When the status last changed."""
@@ -65,7 +65,7 @@ class Condition(Wire):
 
 
 Conditions = Annotated[tuple[Condition, ...], Field(max_length=32), ListOf("map", ("type",))]
-ObservedGeneration = Annotated[int, Field(ge=-1)]
+ObservedGeneration = Annotated[int, Field(ge=-1, le=2**53 - 1)]
 
 
 class KubernetesObject(Wire):

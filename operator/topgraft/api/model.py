@@ -10,9 +10,9 @@ from pydantic import Field
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
 from topgraft.api.pod import Words
 from topgraft.api.policy import Rollback, Strategy
-from topgraft.api.scalars import MAX_MESSAGE, Line, NotesText, ObjectName, StringMap, Word
+from topgraft.api.scalars import MAX_MESSAGE, Count, Line, NotesText, ObjectName, StringMap, Word
 from topgraft.api.serving import Serving
-from topgraft.api.wire import ATOMIC, Wire, immutable, rules
+from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
 
 Visibility = Literal["Private", "Org", "Public"]
 State = Literal["ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"]
@@ -27,7 +27,7 @@ Reason = Annotated[str, Field(max_length=128)]
 class ModelSpec(Wire):
     """What the Model is and how it is served."""
 
-    model_config = rules(immutable("Model", "spec.modelTypeId", "modelTypeId", required=True))
+    model_config = rules(immutable("Model", "modelTypeId"))
 
     model_type_id: Annotated[str, Field(min_length=1, max_length=128)]
     """The type of the model, the same for all its versions. Immutable."""
@@ -62,7 +62,16 @@ class GoverningUpgrade(Wire):
     name: ObjectName
     uid: Annotated[str, Field(max_length=64)]
     creation_time: datetime
-    generation: Annotated[int, Field(ge=0)] = 0
+    generation: Count = 0
+
+
+class BaseRank(Wire):
+    """How new the base version was when it was chosen, so that its deletion makes no older one the newest."""
+
+    order: Literal[0, 1]
+    """1: by revision; 0: by creation time."""
+    revision: Count = 0
+    creation_time: Annotated[str, Field(max_length=64)] = ""
 
 
 class Rollout(Wire):
@@ -79,6 +88,10 @@ class Rollout(Wire):
     start_time: datetime
     step: Annotated[str, Field(max_length=63)]
     """How far it is."""
+    tries: Annotated[int, Field(ge=0, le=1000)] = 0
+    """How often it was begun again because the environment was not ready."""
+    retry_time: datetime | None = None
+    """When it is tried again."""
 
 
 class LastRollback(Wire):
@@ -91,7 +104,7 @@ class LastRollback(Wire):
     to: VersionName
     """The version that serves again."""
     decided_time: datetime
-    duration_milliseconds: Annotated[int | None, Field(ge=0)] = None
+    duration_milliseconds: Count | None = None
     """From the decision until the Service was written."""
 
 
@@ -119,6 +132,7 @@ class ModelStatus(Wire):
     """Whether requests are answered."""
     base_version: VersionName | None = None
     """The user-made version whose artifacts are served."""
+    base_rank: BaseRank | None = None
     serving_version: VersionName | None = None
     """The version that the Service selects."""
     stable_version: VersionName | None = None
@@ -136,7 +150,7 @@ class ModelStatus(Wire):
     last_rollback: LastRollback | None = None
     finished_time: datetime | None = None
     """When the last rollout ended."""
-    replicas: Annotated[int | None, Field(ge=0)] = None
+    replicas: Count | None = None
     """Pods of the serving version."""
     selector: Annotated[str | None, Field(max_length=4096)] = None
     """Label selector of the serving version's pods, for /scale."""
@@ -148,6 +162,15 @@ class ModelStatus(Wire):
 
 class Model(KubernetesObject):
     """A model as its callers know it: one stable Service, one serving policy, any number of versions."""
+
+    model_config = rules(
+        Rule(
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,51}[a-z0-9])?$')",
+            "metadata.name of a Model must be a DNS label of at most 53 characters that starts with a letter: "
+            "lower-case letters, digits and '-' (the Service has this name, and every version's name begins with it)",
+            ".metadata.name",
+        )
+    )
 
     kind: Literal["Model"] = "Model"
     spec: ModelSpec

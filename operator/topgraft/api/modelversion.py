@@ -11,21 +11,12 @@ from topgraft.api.adapter import Adapter
 from topgraft.api.artifact import Artifact
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
 from topgraft.api.model import HashText, Message, Reason, Visibility
-from topgraft.api.scalars import DnsLabel, Line, NotesText, Sha256, StringMap, Word
-from topgraft.api.wire import ATOMIC, Wire, immutable, rules
+from topgraft.api.scalars import Count, DnsLabel, Line, NotesText, Sha256, StringMap, Word
+from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
 
 Channel = Literal["Production", "PreRelease", "Experimental"]
 
-_KEPT = {
-    "modelRef": True,
-    "parentVersion": False,
-    "revision": False,
-    "artifact": True,
-    "adapter": True,
-    "lineage": False,
-    "channel": True,
-}
-"""Fields that never change, and whether every object has them."""
+IMMUTABLE = ("modelRef", "parentVersion", "revision", "artifact", "adapter", "lineage", "channel")
 
 
 class ModelReference(Wire):
@@ -48,9 +39,7 @@ class Lineage(Wire):
 class ModelVersionSpec(Wire):
     """Artifacts and adapter. Only visibility, metadata, license, description and notes can be changed later."""
 
-    model_config = rules(
-        *(immutable("ModelVersion", f"spec.{name}", name, required=required) for name, required in _KEPT.items())
-    )
+    model_config = rules(*(immutable("ModelVersion", name) for name in IMMUTABLE))
 
     model_ref: ModelReference
     """The Model that this is a version of. Immutable."""
@@ -83,8 +72,8 @@ class ArtifactStatus(Wire):
 
     digest: Sha256
     """Tree digest over path, size and sha256 of every file."""
-    files: Annotated[int | None, Field(ge=0)] = None
-    bytes: Annotated[int | None, Field(ge=0)] = None
+    files: Count | None = None
+    bytes: Count | None = None
     verified_time: datetime | None = None
 
 
@@ -115,7 +104,7 @@ class ApiItem(Wire):
     required: bool | None = None
     data_type: Annotated[str | None, Field(max_length=64)] = None
     columns: Annotated[tuple[Column, ...], Field(max_length=128), ATOMIC] = ()
-    shape: Annotated[tuple[int, ...], Field(max_length=16), ATOMIC] = ()
+    shape: Annotated[tuple[Annotated[int, Field(ge=-1, le=2**53 - 1)], ...], Field(max_length=16), ATOMIC] = ()
     """Size of each dimension, -1 for any."""
 
 
@@ -152,6 +141,15 @@ class ModelVersionStatus(Wire):
 
 class ModelVersion(KubernetesObject):
     """Artifacts and adapter, immutable: the record that a rollback goes back to."""
+
+    model_config = rules(
+        Rule(
+            "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",
+            "metadata.name of a ModelVersion must be a DNS label of at most 63 characters: "
+            "lower-case letters, digits and '-' (its Deployment has this name)",
+            ".metadata.name",
+        )
+    )
 
     kind: Literal["ModelVersion"] = "ModelVersion"
     spec: ModelVersionSpec

@@ -9,9 +9,8 @@ from pydantic import ConfigDict, Field
 from topgraft.api.scalars import (
     DnsLabel,
     LabelKey,
-    Labels,
     Line,
-    NodeSelector,
+    MatchLabels,
     ObjectName,
     Quantity,
     Word,
@@ -120,7 +119,7 @@ class Toleration(Wire):
     operator: Literal["Exists", "Equal", "Lt", "Gt"] | None = None
     value: Annotated[str | None, Field(max_length=63)] = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = None
+    toleration_seconds: Annotated[int | None, Field(ge=-1, le=2**53 - 1)] = None
 
 
 class LabelSelectorRequirement(Wire):
@@ -136,7 +135,7 @@ class LabelSelector(Wire):
 
     model_config = _ATOMIC_OBJECT
 
-    match_labels: Labels = {}
+    match_labels: MatchLabels = {}
     match_expressions: Annotated[tuple[LabelSelectorRequirement, ...], Field(max_length=16), ATOMIC] = ()
 
 
@@ -311,5 +310,4 @@ TopologySpreadConstraints = Annotated[
     Field(max_length=16),
     ListOf("map", ("topologyKey", "whenUnsatisfiable")),
 ]
-NodeLabels = NodeSelector
 Words = Annotated[tuple[Word, ...], Field(max_length=64), SET]

@@ -51,10 +51,21 @@ NotesText = Annotated[
 ]
 Quantity = Annotated[int | str, Field(json_schema_extra={"pattern": QUANTITY, "maxLength": 64})]
 LabelKey = Annotated[str, Field(min_length=1, max_length=316, pattern=LABEL_KEY)]
-Labels = Annotated[
-    dict[str, Annotated[str, Field(max_length=63, pattern=LABEL_VALUE)]],
-    Field(max_length=64),
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+KeysOfUsers = Rule(
+    "self.all(k, !k.startsWith('topgraft.dev/') && k != 'app.kubernetes.io/managed-by')",
+    "must not have a key that starts with topgraft.dev/, nor app.kubernetes.io/managed-by: Topgraft sets these",
+)
+QualifiedKeys = Rule(
+    f"self.all(k, size(k) <= 316 && k.matches(r'{LABEL_KEY}'))",
+    "must have keys of the form name or prefix/name: letters, digits, '-', '_' and '.'",
+)
+ShortKeys = Rule("self.all(k, size(k) >= 1 && size(k) <= 253)", "must have keys of 1 to 253 characters")
+LabelMap = Annotated[dict[str, Annotated[str, Field(max_length=63, pattern=LABEL_VALUE)]], Field(max_length=64)]
+MatchLabels = Annotated[LabelMap, QualifiedKeys]
+PodLabels = Annotated[LabelMap, QualifiedKeys, KeysOfUsers]
+NodeSelector = Annotated[LabelMap, QualifiedKeys, AtomicMap()]
+Annotations = Annotated[
+    dict[str, Annotated[str, Field(max_length=16384)]], Field(max_length=64), QualifiedKeys, KeysOfUsers
 ]
-Annotations = Annotated[dict[str, Annotated[str, Field(max_length=16384)]], Field(max_length=64)]
-StringMap = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=128)]
-NodeSelector = Annotated[Labels, AtomicMap()]
+StringMap = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=128), ShortKeys]

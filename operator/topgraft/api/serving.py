@@ -17,7 +17,7 @@ from topgraft.api.pod import (
     Tolerations,
     TopologySpreadConstraints,
 )
-from topgraft.api.scalars import Annotations, DnsLabel, Labels, NodeSelector, ObjectName, Quantity
+from topgraft.api.scalars import Annotations, DnsLabel, NodeSelector, ObjectName, PodLabels, Quantity
 from topgraft.api.wire import BY_NAME, Rule, Wire, rules
 
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -120,7 +120,7 @@ class Serving(Wire):
     runtime_class_name: ObjectName | None = None
     termination_grace_period_seconds: Annotated[int, Field(ge=0, le=86400)] = 30
     """How long a pod may take to end its last requests."""
-    pod_labels: Labels = {}
+    pod_labels: PodLabels = {}
     pod_annotations: Annotations = {}
     volumes: Annotated[
         tuple[ServingVolume, ...],

@@ -35,15 +35,22 @@ class Wire(BaseModel):
 class Rule:
     """A CEL rule that the API server checks: `Annotated[T, Rule(...)]`, or on a whole object by `rules(...)`.
 
-    The message stands behind the field's path in the API server's answer, so it says what is wanted.
+    The message stands behind the field's path in the API server's answer, so it says what is wanted. A rule over
+    several fields may point at one of them by `field`, such as `.modelRef`.
     """
 
     rule: str
     message: str
+    field: str = ""
+
+    def schema(self) -> dict[str, Any]:
+        """The rule as it stands in a CRD."""
+        place = {"fieldPath": self.field} if self.field else {}
+        return {"rule": self.rule, "message": self.message, **place}
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler(core)
-        return {**schema, VALIDATIONS: [*schema.get(VALIDATIONS, []), dataclasses.asdict(self)]}
+        return {**schema, VALIDATIONS: [*schema.get(VALIDATIONS, []), self.schema()]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,14 +82,14 @@ class AtomicMap:
 
 def rules(*checks: Rule) -> ConfigDict:
     """The `model_config` of an object with rules over several of its fields."""
-    return ConfigDict(json_schema_extra={VALIDATIONS: [{"rule": r.rule, "message": r.message} for r in checks]})
+    return ConfigDict(json_schema_extra={VALIDATIONS: [check.schema() for check in checks]})
 
 
-def immutable(kind: str, field: str, wire_name: str, *, required: bool) -> Rule:
-    """The rule of the parent object that `wire_name` stays as it was created, unset or set later included."""
-    same = f"self.{wire_name} == oldSelf.{wire_name}"
-    rule = (
-        same if required else f"has(self.{wire_name}) == has(oldSelf.{wire_name}) && (!has(self.{wire_name}) || {same})"
-    )
+def immutable(kind: str, name: str) -> Rule:
+    """The rule of a spec that its field `name` stays as it was created; unset or set later is a change, too.
+
+    It stands on the spec: the API server skips a field's own transition rule when the old or the new value is absent.
+    """
+    rule = f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
     article = "an" if kind[0] in "AEIOU" else "a"
-    return Rule(rule, f"{field} is immutable on {article} {kind}: create a new {kind} instead")
+    return Rule(rule, f"spec.{name} is immutable on {article} {kind}: create a new {kind} instead", f".{name}")
