@@ -1,0 +1,23 @@
+# The operator. Any base with Python 3.11 or newer and its venv module will do: the public slim Python image, or a plain Debian.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS build
+WORKDIR /src
+# Two environments: pip and setuptools stay behind in the first, only the second goes into the image.
+COPY constraints/ constraints/
+RUN python3 -m venv /opt/tools \
+ && /opt/tools/bin/pip install --quiet --no-cache-dir --require-hashes -r constraints/build.txt \
+ && python3 -m venv --without-pip /opt/venv \
+ && /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --require-hashes -r constraints/operator.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY operator/ operator/
+RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
+ && /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --no-deps /tmp/wheel/*.whl
+# The root file system is read-only later, so compile now; but not the API client's thousands of model classes, never imported.
+RUN /opt/venv/bin/python -m compileall -q -x 'kubernetes/(aio/)?client/(api|models)/[^_]' /opt/venv/lib
+
+FROM ${BASE}
+COPY --from=build /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 65532:65532
+ENTRYPOINT ["topgraft"]
