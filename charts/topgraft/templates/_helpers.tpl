@@ -66,14 +66,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   verbs: [patch]
 # OpenShift asks for this of whoever sets blockOwnerDeletion on a child.
 - apiGroups: [topgraft.dev]
-  resources: [models/finalizers, modelversions/finalizers]
+  resources: [models/finalizers]
   verbs: [update]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 # Preflight pods are made and removed by the operator itself; serving pods of a standby are replaced by deletion.
 - apiGroups: [""]
   resources: [pods]
