@@ -32,6 +32,7 @@ def up(at: Settings, control_plane_only: bool) -> None:
         raise ClusterError(
             "pods need root. Remedy: run as root, or `up --control-plane-only`, or CLUSTER=kind with Docker"
         )
+    _refuse_another_home(at)
     if os.geteuid() == 0:
         tools.ensure_packages()
     tools.build(at, tools.CONTROL_PLANE if control_plane_only else (*tools.CONTROL_PLANE, *tools.NODE))
@@ -39,9 +40,10 @@ def up(at: Settings, control_plane_only: bool) -> None:
         if Process(at, "kube-apiserver").pid() is None or Process(at, "etcd").pid() is None:
             clear(at)
             _refuse_taken_ports(at)
-        _claim_machine(at)
         pki.make(at)
         if os.geteuid() == 0:
+            MACHINE.mkdir(mode=0o711, exist_ok=True)
+            (MACHINE / "home").write_text(at.home.as_posix())
             network.up()
         control_plane.start_api(at)
         if not control_plane_only:
@@ -77,16 +79,10 @@ def _owner() -> str | None:
     return None
 
 
-def _claim_machine(at: Settings) -> None:
-    if os.geteuid() != 0:
-        return
-    owner = _owner()
-    if owner not in (None, at.home.as_posix()):
-        raise ClusterError(
-            f"the cluster of {owner} has this machine's link. Remedy: LOCALCLUSTER_HOME={owner} {sys.argv[0]} down"
-        )
-    MACHINE.mkdir(mode=0o711, exist_ok=True)
-    (MACHINE / "home").write_text(at.home.as_posix())
+def _refuse_another_home(at: Settings) -> None:
+    if (owner := _owner()) not in (None, at.home.as_posix()):
+        remedy = f"LOCALCLUSTER_HOME={owner} {sys.argv[0]} down"
+        raise ClusterError(f"the cluster of {owner} has this machine's link. Remedy: {remedy}")
 
 
 def _refuse_taken_ports(at: Settings) -> None:
