@@ -1,0 +1,45 @@
+"""`topgraft-adapter inspect`: what an adapter image says of itself, without loading the artifacts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from importlib import metadata
+from typing import Any
+
+from topgraft_adapter import termination
+from topgraft_adapter.api import describe, digest
+from topgraft_adapter.contract import find_contract
+from topgraft_adapter.settings import readable_artifact_dir
+from topgraft_adapter.version import VERSION
+
+_DROPPED_WHEN_TOO_LONG = ("requirements", "api")
+
+
+def inspect_image() -> dict[str, Any]:
+    """The inspection, short enough for the termination log. Raises FatalError."""
+    contract = find_contract()
+    readable_artifact_dir()
+    api = describe(contract.api)
+    requirements = installed()
+    found: dict[str, Any] = {
+        "module": contract.module,
+        "className": contract.class_name,
+        "sdkVersion": VERSION,
+        "api": api,
+        "apiDigest": digest(api),
+        "requirementsDigest": "sha256:" + hashlib.sha256("\n".join(requirements).encode()).hexdigest(),
+        "requirements": requirements,
+        "commit": os.environ.get("TOPGRAFT_COMMIT") or None,
+        "tag": os.environ.get("TOPGRAFT_TAG") or None,
+    }
+    for field in _DROPPED_WHEN_TOO_LONG:
+        if not termination.fits(found):
+            del found[field]
+    return found
+
+
+def installed() -> list[str]:
+    """Every installed distribution as `name==version`, sorted."""
+    names = {f"{d.metadata['Name'].lower().replace('_', '-')}=={d.version}" for d in metadata.distributions()}
+    return sorted(names)

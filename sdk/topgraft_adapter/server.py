@@ -1,0 +1,134 @@
+"""`topgraft-adapter serve`: the web server, its start, its drain and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from topgraft_adapter.app import CONNECTED_AT, make_app
+from topgraft_adapter.contract import find_contract
+from topgraft_adapter.errors import FatalError
+from topgraft_adapter.logs import log
+from topgraft_adapter.service import ModelService
+from topgraft_adapter.settings import read_settings
+
+# Longer than the idle time of the usual clients' connection pools: it is then the client that closes an idle
+# connection, and no request meets a connection that the server closes in the same moment.
+_IDLE_SECONDS = 75
+
+# After the listener has closed, a connection that was accepted at the last moment still gets to send its request.
+_LAST_CALL_SECONDS = 0.3
+
+# With the default drain this ends well inside Kubernetes' 30 s.
+_RUNNING_REQUESTS_SECONDS = 20
+
+
+class AgedProtocol(H11Protocol):
+    """Tells each request when its connection was made."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.app_state = {**self.app_state, CONNECTED_AT: monotonic()}
+
+
+class AdapterServer(uvicorn.Server):
+    """Serves while loading; on SIGTERM it goes on accepting until the cluster has stopped sending."""
+
+    def __init__(self, service: ModelService) -> None:
+        super().__init__(
+            uvicorn.Config(
+                make_app(service),
+                http=AgedProtocol,
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=_IDLE_SECONDS,
+                timeout_graceful_shutdown=_RUNNING_REQUESTS_SECONDS,
+            )
+        )
+        self.fatal: FatalError | None = None
+        self._service = service
+        self._loaded = False
+        self._drain_ends: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen first, then load: until load() has ended the health endpoints already answer."""
+        await super().startup(sockets)
+        # A daemon, because a load() that hangs must not outlive SIGTERM.
+        threading.Thread(target=self._load, name="load", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            self._service.load()
+            self._loaded = True
+        except FatalError as error:
+            self.fatal = error
+            self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the drain; a second signal, or one before the model has loaded, ends it at once."""
+        if self._service.draining or not self._loaded:
+            self.should_exit = True
+        self._service.draining = True
+        self._drain_ends = monotonic() + self._service.settings.drain
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; True ends the accepting of connections."""
+        drained = self._drain_ends is not None and monotonic() >= self._drain_ends
+        return await super().on_tick(counter) or drained
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, let the last requests come and end, close what is idle."""
+        log(logging.INFO, "closing", running=self._service.running)
+        if self._loaded:
+            for server in self.servers:
+                server.close()
+            await asyncio.sleep(_LAST_CALL_SECONDS)
+        await super().shutdown(sockets)
+
+
+def serve(host: str | None) -> int:
+    """Run the server until SIGTERM or SIGINT; returns the exit code. Raises FatalError.
+
+    Without a host it listens on every address, IPv4 and IPv6.
+    """
+    settings = read_settings()
+    service = ModelService(find_contract(), settings)
+    listener = _listen(host, settings.port)
+    log(logging.INFO, "listening", port=settings.port, model=settings.model, version=settings.version)
+    server = AdapterServer(service)
+    asyncio.run(server.serve([listener]))
+    if server.fatal:
+        raise server.fatal
+    if service.running:
+        # Worker threads cannot be ended, and Python would wait for them for ever.
+        log(logging.ERROR, "predict() did not return in time", running=service.running)
+        sys.stderr.flush()
+        os._exit(1)
+    log(logging.INFO, "ended")
+    return 0
+
+
+def _listen(host: str | None, port: int) -> socket.socket:
+    try:
+        if host is None and socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        family = socket.AF_INET6 if ":" in (host or "") else socket.AF_INET
+        return socket.create_server((host or "", port), family=family)
+    except OSError as error:
+        message = f"TOPGRAFT_PORT={port}: cannot listen on {host or 'any address'}: {error.strerror}."
+        raise FatalError("PortUnavailable", message, exit_code=2) from error

@@ -1,0 +1,188 @@
+"""Tensors of the Open Inference Protocol: JSON data to numpy arrays and back, with every value checked."""
+
+from __future__ import annotations
+
+import math
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from topgraft_adapter.api import DataType
+
+Tensor = npt.NDArray[Any]
+
+DATATYPES: dict[DataType, str] = {
+    "boolean": "BOOL",
+    "string": "BYTES",
+    "integer": "INT32",
+    "long": "INT64",
+    "float": "FP32",
+    "double": "FP64",
+}
+"""The protocol's datatype for each data type of an api."""
+
+_DTYPES: dict[str, npt.DTypeLike] = {
+    "BOOL": np.bool_,
+    "BYTES": np.object_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+}
+
+# What JSON may hold for a numpy kind; for every other kind, numbers.
+_ALLOWED: dict[str, set[type]] = {"b": {bool}, "O": {str}}
+
+_MAX_RANK = 32
+
+# One conversion of a whole body would hold the interpreter for seconds, and the health answers with it; between pieces
+# other threads get their turn.
+_PIECE = 100_000
+
+
+def parse(datatype: object, shape: object, data: object) -> Tensor:
+    """The tensor of this datatype and shape from flat or nested row-major data. Raises ValueError."""
+    if not isinstance(datatype, str) or datatype not in _DTYPES:
+        raise ValueError(f"datatype {_shown(datatype)} must be one of {', '.join(_DTYPES)}")
+    lengths = _lengths(shape)
+    if not isinstance(data, list):
+        raise ValueError(f"data must be a list, not {_kind(data)}")
+    flat = _flatten(data, lengths)
+    if len(flat) != math.prod(lengths):
+        raise ValueError(f"data has {len(flat)} values, shape {lengths} needs {math.prod(lengths)}")
+    pieces = [_piece(flat[start : start + _PIECE], datatype) for start in range(0, len(flat), _PIECE)]
+    dtype = np.dtype(_DTYPES[datatype])
+    return (np.concatenate(pieces) if pieces else np.empty(0, dtype)).reshape(lengths)
+
+
+def cast(tensor: Tensor, data_type: DataType) -> Tensor:
+    """The tensor in an api's data type: a fraction is cut off for an integer, as 3.6 → 3. Raises ValueError."""
+    dtype = np.dtype(_DTYPES[DATATYPES[data_type]])
+    if (tensor.dtype.kind == "O") != (dtype.kind == "O"):
+        raise ValueError(f"{_family(tensor.dtype)} cannot become {data_type}")
+    return _to(tensor, dtype)
+
+
+def from_value(value: object, data_type: DataType) -> Tensor:
+    """A tensor in an api's data type from what an adapter returned. Raises ValueError or TypeError."""
+    if data_type == "string":
+        strings = np.asarray(value, dtype=object)
+        if not all(isinstance(text, str) for text in strings.flat):
+            raise ValueError("holds something other than str")
+        return strings
+    tensor = np.asarray(value)
+    if tensor.dtype.kind not in "biuf":
+        raise ValueError(f"holds {tensor.dtype}, not {data_type}")
+    return _to(tensor, np.dtype(_DTYPES[DATATYPES[data_type]]))
+
+
+def fits(tensor: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether the tensor has this shape, where -1 stands for any length."""
+    return tensor.ndim == len(shape) and all(
+        want in (-1, length) for want, length in zip(shape, tensor.shape, strict=True)
+    )
+
+
+def _lengths(shape: object) -> list[int]:
+    if not isinstance(shape, list) or any(type(length) is not int or length < 0 for length in shape):
+        raise ValueError(f"shape {_shown(shape)} must be a list of lengths")
+    if len(shape) > _MAX_RANK:
+        raise ValueError(f"shape has {len(shape)} dimensions, more than {_MAX_RANK}")
+    # A zero makes any product zero, so each length needs its own bound.
+    if any(length > 2**31 for length in shape):
+        raise ValueError(f"shape {_shown(shape)} has a length above 2147483648")
+    return shape
+
+
+def _flatten(data: list[Any], lengths: list[int]) -> list[Any]:
+    if not data or not isinstance(data[0], list):
+        return data
+    if len(data) != lengths[0] if lengths else True:
+        raise ValueError(f"data is nested with {len(data)} rows, which is not shape {lengths}")
+    for length in lengths[1:]:
+        if any(type(row) is not list or len(row) != length for row in data):
+            raise ValueError(f"nested data does not have shape {lengths}")
+        data = list(chain.from_iterable(data))
+    return data
+
+
+def _piece(values: list[Any], datatype: str) -> Tensor:
+    kinds = set(map(type, values))
+    dtype = np.dtype(_DTYPES[datatype])
+    allowed = _ALLOWED.get(dtype.kind, {int, float})
+    if not kinds <= allowed:
+        names = ", ".join(sorted(_KINDS.get(kind, "?") for kind in kinds - allowed))
+        raise ValueError(f"data of datatype {datatype} holds {names}")
+    if dtype.kind in "bO":
+        return np.array(values, dtype=dtype)
+    try:
+        wide = np.array(values, dtype=_wide(kinds, dtype))
+    except OverflowError as error:
+        raise ValueError(f"data holds a value out of range for {datatype}") from error
+    return _to(wide, dtype)
+
+
+def _wide(kinds: set[type], dtype: np.dtype[Any]) -> npt.DTypeLike:
+    if float in kinds or dtype.kind == "f":
+        return np.float64
+    return np.uint64 if dtype.kind == "u" else np.int64
+
+
+def _to(tensor: Tensor, dtype: np.dtype[Any]) -> Tensor:
+    _check_finite(tensor)
+    if tensor.dtype == dtype:
+        return tensor
+    if dtype.kind == "b":
+        if tensor.size and not np.isin(tensor, (0, 1)).all():
+            raise ValueError("holds a value other than 0 and 1, which cannot become boolean")
+        return tensor.astype(dtype)
+    if dtype.kind in "iu" and tensor.size and tensor.dtype.kind != "b":
+        bounds = np.iinfo(dtype)
+        # As Python numbers: a comparison in float64 would round 2^63 - 1 up and let 2^63 pass.
+        low, high = math.trunc(tensor.min().item()), math.trunc(tensor.max().item())
+        if low < bounds.min or high > bounds.max:
+            raise ValueError(f"holds a value out of range for {dtype}")
+    with np.errstate(over="ignore"):
+        result = tensor.astype(dtype)
+    if dtype.kind == "f" and not np.isfinite(result).all():
+        raise ValueError(f"holds a value out of range for {dtype}")
+    return result
+
+
+def _check_finite(tensor: Tensor) -> None:
+    if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+        raise ValueError("holds NaN or infinity, which JSON cannot carry")
+
+
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "numbers",
+    float: "numbers",
+    str: "strings",
+    list: "lists",
+    dict: "objects",
+    type(None): "null",
+}
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def _family(dtype: np.dtype[Any]) -> str:
+    return "strings" if dtype.kind == "O" else "numbers"
+
+
+def _shown(value: object) -> str:
+    """A short picture of a client's value for an error message."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
