@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,17 @@ def namespace_object() -> Body:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": restricted}}
 
 
+def argocd_config() -> str:
+    """A patch of Argo CD's own ConfigMap. Wildcards are allowed under this one key only, hence the nested text."""
+    script = (ROOT / "manifests" / "argocd" / "health.lua").read_text()
+    customizations = f"topgraft.dev/*:\n  health.lua: |\n{textwrap.indent(script, '    ')}"
+    return (
+        HEADER.replace("charts/topgraft", "health.lua")
+        + "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: argocd-cm\n  namespace: argocd\n"
+        + f"data:\n  resource.customizations: |\n{textwrap.indent(customizations, '    ')}"
+    )
+
+
 def file_of(body: Body) -> str:
     """Where in manifests/ an object of the chart belongs."""
     kind, name = body["kind"], body["metadata"]["name"]
@@ -152,6 +164,7 @@ def manifests() -> dict[str, str]:
     )
     first = [body for body in cluster if body["kind"] == "CustomResourceDefinition"]
     rest = [body for body in cluster if body["kind"] != "CustomResourceDefinition"]
+    files["argocd/argocd-cm.yaml"] = argocd_config()
     files["install.yaml"] = dump([namespace_object(), *first, *rest])
     return files
 
