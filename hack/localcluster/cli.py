@@ -9,16 +9,19 @@ import socket
 import sys
 from collections.abc import Iterator
 
-import control_plane
-import kwok
-import network
-import node
-import pki
-import registry
-import tools
-from processes import Process, kill, marked
-from settings import API_PORT, ETCD_PEER_PORT, ETCD_PORT, MACHINE, REGISTRY_PORT, ClusterError, Settings, settings
-from steps import step
+from localcluster import control_plane, kwok, network, node, pki, registry, tools
+from localcluster.processes import Process, kill, marked
+from localcluster.settings import (
+    API_PORT,
+    ETCD_PEER_PORT,
+    ETCD_PORT,
+    MACHINE,
+    REGISTRY_PORT,
+    ClusterError,
+    Settings,
+    settings,
+)
+from localcluster.steps import step
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 REGISTRIES = ("registry", "registry-pull")

@@ -6,8 +6,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
-from processes import Process
-from settings import (
+from localcluster.processes import Process
+from localcluster.settings import (
     API_PORT,
     ETCD_PEER_PORT,
     ETCD_PORT,

@@ -1,10 +1,11 @@
 """Simulated nodes: their pods become ready without a process behind them. For benchmarks of many objects."""
 
 import json
+from pathlib import Path
 
-from processes import Process, run
-from settings import SOURCE, ClusterError, Settings
-from tools import build
+from localcluster.processes import Process, run
+from localcluster.settings import SOURCE, ClusterError, Settings
+from localcluster.tools import build
 
 _MARK = "kwok.x-k8s.io/node"
 
@@ -24,7 +25,7 @@ def start(at: Settings, nodes: int) -> None:
         ]
     )
     objects = {"apiVersion": "v1", "kind": "List", "items": [_node(f"kwok-{number}") for number in range(nodes)]}
-    command = [at.bin / "kubectl", f"--kubeconfig={at.kubeconfig}", "--request-timeout=30s"]
+    command: list[str | Path] = [at.bin / "kubectl", f"--kubeconfig={at.kubeconfig}", "--request-timeout=30s"]
     run([*command, "apply", "--server-side", "-f", "-"], text=json.dumps(objects))
     run([*command, "wait", "node", f"--selector={_MARK}=fake", "--for=condition=Ready", "--timeout=60s"], seconds=90)
 

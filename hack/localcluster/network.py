@@ -1,7 +1,7 @@
 """The node's network namespace and its link to the host. Nothing has a default route: no packet leaves the machine."""
 
-from processes import run
-from settings import HOST_ADDRESS, HOST_LINK, NETWORK_NAMESPACE, NODE_ADDRESS, PODS, SERVICES
+from localcluster.processes import run
+from localcluster.settings import HOST_ADDRESS, HOST_LINK, NETWORK_NAMESPACE, NODE_ADDRESS, PODS, SERVICES
 
 
 def up() -> None:

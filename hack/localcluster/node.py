@@ -5,9 +5,9 @@ import json
 import shutil
 from pathlib import Path
 
-from control_plane import wait
-from processes import Process, in_network_namespaces, kill, run
-from settings import (
+from localcluster.control_plane import wait
+from localcluster.processes import Process, in_network_namespaces, kill, run
+from localcluster.settings import (
     HOST_ADDRESS,
     MACHINE,
     NETWORK_NAMESPACE,
@@ -80,7 +80,7 @@ def start(at: Settings) -> None:
     _write_configuration(at)
     node = at.run / "node"
     containerd = Process(at, "containerd")
-    command = [at.bin / "containerd", "-c", node / "containerd.toml"]
+    command: list[str | Path] = [at.bin / "containerd", "-c", node / "containerd.toml"]
     containerd.start(command, network_namespace=NETWORK_NAMESPACE, path=str(at.bin))  # it looks its shim up there
     wait(_SOCKET.exists, 30, "containerd does not listen", [containerd])
     kubelet = Process(at, "kubelet")
@@ -114,7 +114,7 @@ def start(at: Settings) -> None:
 
 def _is_ready(at: Settings) -> bool:
     path = '{.status.conditions[?(@.type=="Ready")].status}'
-    command = [at.bin / "kubectl", f"--kubeconfig={at.kubeconfig}", "--request-timeout=5s"]
+    command: list[str | Path] = [at.bin / "kubectl", f"--kubeconfig={at.kubeconfig}", "--request-timeout=5s"]
     return run([*command, "get", "node", NODE, "-o", f"jsonpath={path}"], check=False) == "True"
 
 

@@ -4,8 +4,8 @@ import base64
 import json
 from pathlib import Path
 
-from processes import run
-from settings import HOST_ADDRESS, KUBERNETES_SERVICE, NODE, NODE_ADDRESS, Settings
+from localcluster.processes import run
+from localcluster.settings import HOST_ADDRESS, KUBERNETES_SERVICE, NODE, NODE_ADDRESS, Settings
 
 _KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 _CLIENT = "DNS:client"

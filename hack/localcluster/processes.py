@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from settings import ClusterError, Settings
+from localcluster.settings import ClusterError, Settings
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MARK = "LOCALCLUSTER_RUN"

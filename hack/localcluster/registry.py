@@ -4,12 +4,13 @@ import os
 import shutil
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 
-from control_plane import wait
-from processes import Process, run
-from settings import HOST_ADDRESS, REGISTRY_PORT, Settings
-from steps import step
+from localcluster.control_plane import wait
+from localcluster.processes import Process, run
+from localcluster.settings import HOST_ADDRESS, REGISTRY_PORT, Settings
+from localcluster.steps import step
 
 _CONFIGURATION = """\
 version: 0.1
@@ -29,7 +30,7 @@ def start(at: Settings) -> None:
         file.write_text(_CONFIGURATION.format(**options))
         process = Process(at, name)
         process.start(["docker-registry", "serve", file])
-        wait(lambda to=address: _get(f"http://{to}:{REGISTRY_PORT}/v2/"), 15, f"{name} does not answer", [process])
+        wait(partial(_get, f"http://{address}:{REGISTRY_PORT}/v2/"), 15, f"{name} does not answer", [process])
 
 
 def ensure_base(at: Settings) -> None:

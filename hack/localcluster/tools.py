@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from processes import run
-from settings import SOURCE, ClusterError, Settings
-from steps import step
+from localcluster.processes import run
+from localcluster.settings import SOURCE, ClusterError, Settings
+from localcluster.steps import step
 
 _VERSION = "k8s.io/component-base/version.git"
 _KUBERNETES = f"-X {_VERSION}Version=v1.36.3 -X {_VERSION}Major=1 -X {_VERSION}Minor=36"
