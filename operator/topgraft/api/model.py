@@ -88,7 +88,7 @@ class Rollout(Wire):
     start_time: datetime
     step: Annotated[str, Field(max_length=63)]
     """How far it is."""
-    tries: Annotated[int, Field(ge=0, le=1000)] = 0
+    tries: Count = 0
     """How often it was begun again because the environment was not ready."""
     retry_time: datetime | None = None
     """When it is tried again."""

@@ -13,10 +13,13 @@ class Apply:
     """Server-side apply of `body`, with force: the operator owns every field that it renders.
 
     `guard` is a resourceVersion: the API server answers a conflict when the object has changed since.
+    `new` says that the caches know no such object: it is read live first, and one that is there but not owned by
+    the owner in `body` is refused (`NotOwned`), never taken over.
     """
 
     body: Body
     guard: str | None = None
+    new: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Switch:
 
     The Service is read live first. When its decision annotation is not `seen`, somebody decided since and the write
     is stale; else it goes out guarded by the live resourceVersion, so that one of two writers gets a conflict.
+    A Service of that name that the owner in `body` does not own is refused (`NotOwned`).
     """
 
     body: Body

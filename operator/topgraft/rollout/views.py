@@ -189,6 +189,8 @@ class Decision(View):
     origin: str | None = Field(default=None, alias="from")
     reason: str = ""
     message: str = ""
+    leaves: Literal["Standby", "Failed", "Abandoned"] = "Standby"
+    """What becomes of `from`: kept warm, marked as failed for `attempt`, or dropped without blame."""
     time: datetime
 
     def wire(self) -> str:

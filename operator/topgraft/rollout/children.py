@@ -1,0 +1,154 @@
+"""Deployments, preflight pod and standby slices: what must exist for the step that the rollout is at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from topgraft.api.adapterupgrade import AdapterUpgrade
+from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout import render
+from topgraft.rollout.contract import refused_before_start
+from topgraft.rollout.image import Image
+from topgraft.rollout.instructions import Apply, Delete, Write
+from topgraft.rollout.preflight import preflight_pod
+from topgraft.rollout.situation import Situation
+from topgraft.rollout.switch import disarm
+from topgraft.rollout.views import APPLIED, STANDBY_SINCE, Pod
+
+
+def children(at: Situation, *, preparing: bool) -> tuple[Write, ...]:
+    """All writes to the Model's children, made before removed. `preparing`: the candidate may have pods now."""
+    sizes = desired_replicas(at, preparing=preparing)
+    return (
+        *_derived_version(at),
+        *(_preflight(at) if preparing else ()),
+        *_deployments(at, sizes),
+        *_arming(at),
+        *_leftovers(at, sizes, preparing=preparing),
+    )
+
+
+def desired_replicas(at: Situation, *, preparing: bool) -> dict[str, int]:
+    """Pods per live version; a version that is not in here has no Deployment.
+
+    Invariants: what serves and what is stable keep their full size; the standby stays while what serves has no ready
+    pod, however long its time is over; at 0 replicas there is no standby either.
+    """
+    sizes: dict[str, int] = {}
+    candidate = at.candidate
+    if preparing and candidate is not None and _may_start(at, candidate):
+        sizes[candidate.metadata.name] = max(1, at.replicas)
+    previous, ends = at.previous, at.standby_ends
+    if previous is not None and ends is not None:
+        needed = at.ready(at.serving) == 0 and previous in at.deployments
+        if at.baking or needed or at.now < ends:
+            sizes[previous] = at.replicas if at.baking else min(at.replicas, at.policy.standby_replicas)
+    for name in (at.stable, at.serving, at.wanted if at.wanted == at.stable else None):
+        if name is not None:
+            sizes[name] = at.replicas
+    return sizes
+
+
+def _may_start(at: Situation, candidate: ModelVersion) -> bool:
+    """Once the image's digest is known the candidate starts, beside the checks and not after them."""
+    if refused_before_start(candidate, at.parent(candidate), _upgrade(at)):
+        return False
+    if candidate.metadata.name in at.deployments or Image.parse(candidate.spec.adapter.image).digest:
+        return True
+    report = at.report(candidate)
+    return report is not None and (bool(report.image_digest) or report.complete(candidate))
+
+
+def _upgrade(at: Situation) -> AdapterUpgrade | None:
+    return at.target.governing if at.goal.trigger == "Upgrade" else None
+
+
+def _derived_version(at: Situation) -> Iterator[Write]:
+    if at.target.body is not None and not at.seen.refusals.get(f"ModelVersion/{at.target.version}"):
+        yield Apply(at.target.body, new=True)
+
+
+def _preflight(at: Situation) -> Iterator[Write]:
+    candidate = at.candidate
+    if candidate is None or refused_before_start(candidate, at.parent(candidate), _upgrade(at)):
+        return
+    pod = at.preflight
+    if pod is None:
+        body = preflight_pod(at.model, candidate, at.goal.attempt, at.seen.settings.image, on_one_node(at, candidate))
+        yield Apply(body, new=True)
+
+
+def on_one_node(at: Situation, version: ModelVersion) -> bool:
+    """Whether a volume is ReadWriteOnce, so that all pods of the Model must share a node.
+
+    Decided once, when the Deployment is made, and kept in its annotation: what is rendered must not depend on whether
+    the claims were read again.
+    """
+    live = at.deployments.get(version.metadata.name)
+    if live is not None:
+        return live.metadata.annotations.get(render.ONE_NODE) == "true"
+    names = [v.persistent_volume_claim.claim_name for v in version.spec.artifact.volumes if v.persistent_volume_claim]
+    claims = [claim for name in names if (claim := at.seen.claims.get(name))]
+    return any(set(claim.spec.access_modes) == {"ReadWriteOnce"} for claim in claims)
+
+
+def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
+    for name, replicas in sizes.items():
+        version, live = at.versions.get(name), at.deployments.get(name)
+        if version is None:
+            # The record is gone, the pods are not: absence is never an order.
+            continue
+        since = live.spec.template.metadata.annotations.get(STANDBY_SINCE) if live else None
+        if name == at.previous and not at.baking and version.spec.adapter.contract == "None" and at.decision:
+            # A stock server closes no old connection by itself; its pods are replaced once, which does.
+            since = at.decision.attempt
+        image = at.image(version, at.report(version))
+        body = render.deployment(at.model, version, image, replicas, since, one_node=on_one_node(at, version))
+        intact = (
+            live is not None
+            and live.metadata.annotations.get(APPLIED) == body["metadata"]["annotations"][APPLIED]
+            and live.spec.replicas == replicas
+            and live.image == image
+        )
+        if not intact:
+            yield Apply(body, new=live is None)
+
+
+def _arming(at: Situation) -> Iterator[Write]:
+    """Slices of our own for the standby's ready pods, once the controller's slices have dropped their addresses."""
+    wanted = {render.standby_name(pod.name): pod for pod in _standby_pods(at)}
+    ours = {s.name: s for s in at.seen.slices if s.ours}
+    for name, pod in wanted.items():
+        if name not in ours:
+            yield Apply(render.standby_slice(at.model, pod))
+    for name, one in ours.items():
+        if name not in wanted:
+            yield disarm(one)
+
+
+def _standby_pods(at: Situation) -> tuple[Pod, ...]:
+    back, service = at.way_back, at.service
+    armed = at.seen.settings.armed_standby and at.policy.automatic and at.replicas > 0
+    if not armed or back is None or service is None or service.selects != at.serving:
+        return ()
+    pods = tuple(p for p in at.pods(back) if p.ready and p.status.pod_ip)
+    taken = {address for s in at.seen.slices if not s.ours for address in s.addresses}
+    return pods if not taken & render.addresses(pods) else ()
+
+
+def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iterator[Write]:
+    """What no step needs any more. Only what was seen and is ours goes; a preflight pod stays until the bake is over."""
+    undecided = at.target.version is None and at.failure is None
+    namespace = at.model.metadata.namespace
+    for name, deployment in at.deployments.items():
+        if name not in sizes and not undecided:
+            yield Delete("Deployment", namespace, deployment.name, deployment.metadata.uid)
+    keep = {at.candidate.metadata.name if at.candidate and preparing else None, at.serving if at.baking else None}
+    for pod in at.seen.pods:
+        if pod.role != "preflight" or pod.metadata.deletion_timestamp is not None:
+            continue
+        version = at.versions.get(pod.version or "")
+        lost = version is not None and (report := at.report(version)) is not None and report.lost
+        stale = at.candidate is not None and pod.version == at.candidate.metadata.name and not at.attempt_matches(pod)
+        if (pod.version not in keep and not undecided) or lost or stale:
+            yield Delete("Pod", namespace, pod.name, pod.metadata.uid)

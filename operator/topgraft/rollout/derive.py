@@ -1,0 +1,65 @@
+"""Derived versions: a base's artifacts and lineage under an upgrade's adapter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from topgraft.api.adapterupgrade import AdapterUpgrade
+from topgraft.api.model import Model
+from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout.content import digest, wire
+from topgraft.rollout.views import MODEL_LABEL
+
+API_VERSION = "topgraft.dev/v1alpha1"
+DESCRIPTIVE = ("visibility", "metadata", "license", "description", "notes")
+
+
+def owner_of(model: Model) -> list[dict[str, Any]]:
+    """The owner reference that makes `model` the controller of a child, so that the child goes with it."""
+    return [
+        {
+            "apiVersion": API_VERSION,
+            "kind": "Model",
+            "name": model.metadata.name,
+            "uid": model.metadata.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]
+
+
+def upgraded_spec(base: ModelVersion, upgrade: AdapterUpgrade) -> dict[str, Any]:
+    """The base's spec with what the upgrade names replaced, artifact and lineage byte-equal."""
+    spec = wire(base.spec)
+    ordered = wire(upgrade.spec.adapter)
+    return {**spec, "adapter": {**spec["adapter"], **ordered}}
+
+
+def same_content(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two version specs run the same code on the same artifacts; who made them does not count."""
+    return _identity(one) == _identity(other)
+
+
+def _identity(spec: dict[str, Any]) -> dict[str, Any]:
+    return {name: spec[name] for name in ("modelRef", "artifact", "adapter", "lineage") if name in spec}
+
+
+def derived_name(model: str, spec: dict[str, Any]) -> str:
+    return f"{model}-{digest(_identity(spec))[:8]}"
+
+
+def derived_body(model: Model, base: ModelVersion, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The ModelVersion object of a derived version; its descriptive fields follow the base's."""
+    root = {key: value for key, value in spec.items() if key not in (*DESCRIPTIVE, "parentVersion", "revision")}
+    described = {key: value for key, value in wire(base.spec).items() if key in DESCRIPTIVE}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelVersion",
+        "metadata": {
+            "name": name,
+            "namespace": model.metadata.namespace,
+            "labels": {MODEL_LABEL: model.metadata.name, "app.kubernetes.io/managed-by": "topgraft"},
+            "ownerReferences": owner_of(model),
+        },
+        "spec": {**root, **described, "parentVersion": base.metadata.name},
+    }

@@ -1,0 +1,85 @@
+"""One look: from what is observed to what is written. Pure: no clock, no I/O; the same input gives the same plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from topgraft.rollout.children import children
+from topgraft.rollout.conditions import stamp
+from topgraft.rollout.history import outdated
+from topgraft.rollout.instructions import ApplyStatus, Event, Plan, Write
+from topgraft.rollout.observed import Observed
+from topgraft.rollout.progress import Phase, Progress, progress
+from topgraft.rollout.situation import Situation
+from topgraft.rollout.status import Ours, due, orphan, statuses
+from topgraft.rollout.switch import next_switch, regarding
+
+WAIT_SECONDS = 5.0
+
+
+def plan(observed: Observed, now: datetime) -> Plan:
+    """Decide the next writes for one Model.
+
+    A turn either moves traffic, and does nothing else, or brings children and statuses up to date. The Service comes
+    first because users wait for it; everything else is told from the decision that it carries, also after a crash.
+    """
+    model = observed.model
+    if model is None:
+        return Plan(tuple(_orphans(observed, now)))
+    if model.metadata.deletion_timestamp is not None:
+        return Plan()
+    at = Situation(observed, model, now)
+    blocked = observed.refusals.get(f"Service/{model.metadata.name}", "").startswith("NotOwned")
+    move = next_switch(at)
+    if move is not None and not blocked:
+        return move
+    step = progress(at)
+    told = statuses(at, step)
+    if step.failed is not None:
+        # The failure is remembered before anything is torn down, or a crash in between would try it again.
+        return Plan(told, _events(at, step), 0.0)
+    return Plan(_ordered(at, step, told), _events(at, step), _look_again(at, step))
+
+
+def _ordered(at: Situation, step: Progress, told: tuple[ApplyStatus, ...]) -> tuple[Write, ...]:
+    return (*told, *children(at, preparing=step.preparing), *outdated(at))
+
+
+def _orphans(observed: Observed, now: datetime) -> Iterator[ApplyStatus]:
+    objects: tuple[Ours, ...] = (*observed.versions, *observed.upgrades)
+    for obj in objects:
+        said = stamp(orphan(observed.name), obj.status.conditions, obj.metadata.generation, now)
+        kept = obj.status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+        body = {**kept, "observedGeneration": obj.metadata.generation, "conditions": said}
+        if write := due(obj, body):
+            yield write
+
+
+def _look_again(at: Situation, step: Progress) -> float | None:
+    """Seconds until time alone changes the answer. What is refused or waits outside is asked again by itself."""
+    times = [step.until] if step.until else []
+    ends = at.standby_ends
+    if ends is not None and at.previous in at.deployments:
+        times.append(ends)
+    waits = [max(0.05, (time - at.now).total_seconds()) for time in times]
+    if step.phase in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED) or at.seen.refusals:
+        waits.append(WAIT_SECONDS)
+    if step.phase in (Phase.BAKING, Phase.PREPARING):
+        waits.append(WAIT_SECONDS)
+    return min(waits, default=None)
+
+
+def _events(at: Situation, step: Progress) -> tuple[Event, ...]:
+    """Transitions only, read off the status as it was: a repeated look finds it written and says nothing."""
+    old, to = at.model.status.rollout, at.goal.version
+    about = regarding(at)
+    if step.failed is not None:
+        return (Event(about, "Warning", step.failed.reason, f"{to}: {step.failed.message}"),)
+    if step.phase is Phase.WAITING and not any(c.reason == step.reason for c in at.model.status.conditions):
+        return (Event(about, "Warning", step.reason, step.message),)
+    if step.phase is Phase.PREPARING and to is not None and (old is None or old.to != to) and at.target.body is None:
+        return (Event(about, "Normal", "RolloutStarted", f"{at.stable or 'nothing'} → {to}"),)
+    if step.phase is Phase.BAKING and step.until is not None and at.now >= step.until:
+        return (Event(about, "Normal", "RolloutSucceeded", f"{at.serving} is stable now"),)
+    return ()

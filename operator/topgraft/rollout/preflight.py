@@ -1,0 +1,169 @@
+"""The preflight pod and what it says: are the artifacts the same bytes, does the new code fit them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from topgraft.api.artifact import ArtifactVolume
+from topgraft.api.model import Model
+from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout.content import wire
+from topgraft.rollout.derive import owner_of
+from topgraft.rollout.image import Image, digest_of
+from topgraft.rollout.podspec import (
+    CONTAINER_SECURITY,
+    POD_SECURITY,
+    TMP,
+    artifact_mounts,
+    environment,
+    labels,
+    pod_spec,
+    together,
+)
+from topgraft.rollout.views import ContainerStatus, Pod
+
+ATTEMPT = "topgraft.dev/attempt"
+DIGEST_DEADLINE_SECONDS = 6 * 3600
+LIMITS = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+
+
+def preflight_name(version: str) -> str:
+    return f"{version}-preflight"
+
+
+def preflight_pod(model: Model, version: ModelVersion, attempt: str, image: str, one_node: bool) -> dict[str, Any]:
+    """A bare Pod: a quota's refusal comes back as the answer to the write, and no controller stands between.
+
+    `image` is the operator's own; `one_node` keeps it beside the serving pods where a volume is ReadWriteOnce.
+    """
+    spec = pod_spec(model, version)
+    security = {**POD_SECURITY, **spec["securityContext"]}
+    tree = [v for v in version.spec.artifact.volumes if v.image is None]
+    mounts = [
+        m for m, v in zip(artifact_mounts(version), version.spec.artifact.volumes, strict=True) if v.image is None
+    ]
+    containers = []
+    if tree:
+        containers.append(_digest(tree, mounts, image))
+    containers.append(_inspect(model, version) if version.spec.adapter.contract == "Topgraft" else _resolve(version))
+    spec |= {"restartPolicy": "Never", "securityContext": security, "containers": containers}
+    if one_node:
+        together(spec, model)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": preflight_name(version.metadata.name),
+            "namespace": model.metadata.namespace,
+            "labels": labels(model, version.metadata.name, "preflight"),
+            "annotations": {ATTEMPT: attempt, "argocd.argoproj.io/ignore-restart-policy": "true"},
+            "ownerReferences": owner_of(model),
+        },
+        "spec": spec,
+    }
+
+
+def _digest(volumes: Sequence[ArtifactVolume], mounts: list[dict[str, Any]], image: str) -> dict[str, Any]:
+    named = [part for v in volumes for part in ("--volume", f"{v.name}={v.mount_path}")]
+    return {
+        "name": "digest",
+        "image": image,
+        "args": ["digest", *named, "--deadline-seconds", str(DIGEST_DEADLINE_SECONDS)],
+        "securityContext": CONTAINER_SECURITY,
+        "resources": LIMITS,
+        "volumeMounts": mounts,
+    }
+
+
+def _inspect(model: Model, version: ModelVersion) -> dict[str, Any]:
+    container = {
+        "name": "inspect",
+        "image": version.spec.adapter.image,
+        "command": ["topgraft-adapter"],
+        "args": ["inspect"],
+        "env": environment(model, version),
+        "securityContext": CONTAINER_SECURITY,
+        "resources": _host_resources(model, version),
+        "volumeMounts": [*artifact_mounts(version), dict(TMP)],
+    }
+    if version.spec.adapter.pull_policy is not None:
+        container["imagePullPolicy"] = version.spec.adapter.pull_policy
+    return container
+
+
+def _resolve(version: ModelVersion) -> dict[str, Any]:
+    """A stock image answers no questions; it is only pulled, so that its digest becomes known."""
+    return {
+        "name": "inspect",
+        "image": version.spec.adapter.image,
+        "command": ["/bin/true"],
+        "securityContext": CONTAINER_SECURITY,
+        "resources": LIMITS,
+    }
+
+
+def _host_resources(model: Model, version: ModelVersion) -> dict[str, Any]:
+    """The adapter's processor and memory without its devices: importing a class must not wait for a second GPU."""
+    given = version.spec.adapter.resources or model.spec.serving.resources
+    if given is None:
+        return LIMITS
+    made = {}
+    for kind, amounts in wire(given).items():
+        if isinstance(amounts, dict):
+            made[kind] = {name: amount for name, amount in amounts.items() if name in ("cpu", "memory")}
+    return made
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the preflight pod has said so far; a field is None until known."""
+
+    image_digest: str = ""
+    artifact: dict[str, Any] | None = None
+    contract: dict[str, Any] | None = None
+    error: tuple[str, str] | None = None
+    lost: bool = False
+
+    def complete(self, version: ModelVersion) -> bool:
+        contract = self.contract is not None or version.spec.adapter.contract == "None"
+        return self.error is None and self.artifact is not None and contract
+
+
+def read_report(pod: Pod, version: ModelVersion) -> Report:
+    """Read the containers' statuses. A pod that ended without a word (evicted, node lost) is `lost`: try again."""
+    statuses = {status.name: status for status in pod.status.container_statuses}
+    digest, inspect = statuses.get("digest"), statuses.get("inspect")
+    image_digest = Image.parse(version.spec.adapter.image).digest
+    if not image_digest and inspect is not None:
+        image_digest = digest_of(inspect.image_id)
+    stock = version.spec.adapter.contract == "None"
+    artifact, wrong_artifact = _said(digest, "ArtifactUnreadable")
+    if all(volume.image for volume in version.spec.artifact.volumes):
+        # Given by digest, pulled by digest: there is nothing left to read.
+        artifact = {}
+    contract, wrong_contract = (None, None) if stock else _said(inspect, "ContractMissing")
+    error = wrong_artifact or wrong_contract
+    lost = pod.status.phase == "Failed" and (error is None or pod.status.reason in ("Evicted", "NodeLost", "Shutdown"))
+    if lost and stock and artifact is not None:
+        lost = False
+    return Report(image_digest, artifact, contract, None if lost else error, lost)
+
+
+def _said(status: ContainerStatus | None, silent: str) -> tuple[dict[str, Any] | None, tuple[str, str] | None]:
+    """(what the container found, why it failed): both None while it has not ended."""
+    ended = status.state.terminated if status else None
+    if ended is None:
+        return None, None
+    try:
+        said = json.loads(ended.message)
+        if "error" in said:
+            return None, (str(said["error"]["reason"])[:64], str(said["error"]["message"])[:700])
+    except (ValueError, TypeError, KeyError):
+        said = None
+    if ended.exit_code == 0 and isinstance(said, dict):
+        return said, None
+    text = " ".join(ended.message.split())[:300] or "no output"
+    return None, (silent, f"exit code {ended.exit_code} ({ended.reason}): {text}")

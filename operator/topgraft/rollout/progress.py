@@ -1,0 +1,153 @@
+"""How far a Model is: one word, one reason, one sentence. What the statuses of the three kinds tell comes from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from topgraft.rollout.contract import refused, refused_before_start
+from topgraft.rollout.faults import Fault
+from topgraft.rollout.situation import Situation
+
+BACKOFF_SECONDS = 60
+BACKOFF_LIMIT_SECONDS = 3600
+
+
+class Phase(Enum):
+    """Where a look leaves a Model. Internal: users read conditions."""
+
+    UNDECIDED = "Undecided"
+    BLOCKED = "Blocked"
+    QUEUED = "Queued"
+    PREPARING = "Preparing"
+    WAITING = "Waiting"
+    BACKOFF = "Backoff"
+    SETTLING = "Settling"
+    BAKING = "Baking"
+    FAILED = "Failed"
+    STEADY = "Steady"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`failed` is a content failure to remember for the candidate; `until` is when time alone changes the answer."""
+
+    phase: Phase
+    reason: str
+    message: str
+    failed: Fault | None = None
+    until: datetime | None = None
+
+    @property
+    def preparing(self) -> bool:
+        return self.phase in (Phase.PREPARING, Phase.WAITING)
+
+
+def progress(at: Situation) -> Progress:
+    """Name the phase. The order is that of what keeps the Model from its target, the hardest first."""
+    target = at.target
+    if text := at.seen.refusals.get(f"Service/{at.model.metadata.name}", ""):
+        if text.startswith("NotOwned"):
+            return Progress(Phase.BLOCKED, "ServiceNotOwned", text)
+    if target.version is None:
+        return Progress(Phase.UNDECIDED, target.reason, target.message)
+    if text := at.seen.refusals.get(f"ModelVersion/{target.version}", ""):
+        return Progress(Phase.BLOCKED, "VersionRefused", f"ModelVersion {target.version!r}: {text}")
+    if at.candidate is not None and not at.baking:
+        return _preparing(at)
+    if at.wanted not in (at.serving, None) and target.body is None:
+        text = f"going back from {at.serving} to {at.wanted}, which has no ready pod yet{_first_fault(at, at.wanted)}"
+        return Progress(Phase.SETTLING, "RollingBack", text)
+    if target.body is not None and at.failure is None:
+        return Progress(Phase.PREPARING, "Deriving", f"making ModelVersion {target.version}")
+    if at.baking and at.wanted == at.serving:
+        ends = at.bake_ends
+        text = (
+            f"{at.serving} serves and is watched for {at.policy.bake_seconds} s; {at.stable} stays ready to take over"
+        )
+        return Progress(Phase.BAKING, "Baking", text, until=ends)
+    if at.failure is not None:
+        text = f"{target.version} failed: {at.failure.message or at.failure.reason}; {at.serving or 'nothing'} serves"
+        return Progress(Phase.FAILED, at.failure.reason, text)
+    return _steady(at)
+
+
+def _first_fault(at: Situation, version: str | None) -> str:
+    return next((f": {f.reason}: {f.message}" for f in at.faults(version)), "")
+
+
+def _preparing(at: Situation) -> Progress:
+    candidate, record = at.candidate, at.model.status.rollout
+    assert candidate is not None
+    name = candidate.metadata.name
+    known = record is not None and record.to == name and record.attempt_hash == at.goal.attempt
+    if record is not None and known and record.retry_time is not None and at.now < record.retry_time:
+        told = next((c.message for c in at.model.status.conditions if c.reason == "EnvironmentNotReady"), "")
+        return Progress(Phase.BACKOFF, "EnvironmentNotReady", told, until=record.retry_time)
+    if not known and not at.seen.may_start:
+        return Progress(
+            Phase.QUEUED, "Queued", f"{name} waits for its turn: as many rollouts run as the operator allows"
+        )
+    began = record.start_time if record is not None and known and record.retry_time is None else at.now
+    if failed := _refusal(at) or _ended(at):
+        return Progress(Phase.PREPARING, failed.reason, failed.message, failed=failed)
+    deadline = began + timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds)
+    fault = at.preparation_fault
+    if at.now >= deadline and not _digesting(at):
+        return _deadline(at, name, fault, record.tries if record is not None and known else 0)
+    until = min((at.now + timedelta(seconds=1)) if fault is not None and fault.content else deadline, deadline)
+    if fault is not None:
+        return Progress(Phase.WAITING, fault.reason, fault.message, until=until)
+    text = f"{name}: the artifacts are read, the adapter is checked, pods start; {at.serving or 'nothing'} serves"
+    return Progress(Phase.PREPARING, "Verifying", text, until=until)
+
+
+def _deadline(at: Situation, name: str, fault: Fault | None, tries: int) -> Progress:
+    seconds = at.model.spec.strategy.progress_deadline_seconds
+    if fault is None or fault.content:
+        text = f"{name} was not ready within spec.strategy.progressDeadlineSeconds ({seconds} s), its containers run"
+        return Progress(Phase.PREPARING, "NotReady", text, failed=Fault("NotReady", text, True, at.now, True))
+    pause = min(BACKOFF_SECONDS * 2 ** min(tries, 10), BACKOFF_LIMIT_SECONDS)
+    text = f"not ready within {seconds} s: {fault.reason}: {fault.message}"
+    return Progress(Phase.BACKOFF, "EnvironmentNotReady", text, until=at.now + timedelta(seconds=pause))
+
+
+def _digesting(at: Situation) -> bool:
+    """Reading terabytes takes its time; the tree digest has a deadline of its own."""
+    statuses = at.preflight.status.container_statuses if at.preflight else ()
+    return any(s.name == "digest" and s.state.running is not None for s in statuses)
+
+
+def _refusal(at: Situation) -> Fault | None:
+    candidate = at.candidate
+    assert candidate is not None
+    upgrade = at.target.governing if at.goal.trigger == "Upgrade" else None
+    parent = at.parent(candidate)
+    found = refused_before_start(candidate, parent, upgrade)
+    report = at.report(candidate)
+    if found is None and report is not None and report.error is None and report.complete(candidate):
+        found = refused(candidate, parent, upgrade, report)
+    if found is not None:
+        return Fault(found.reason, found.message, True, at.now, True)
+    if report is not None and report.error is not None:
+        return Fault(report.error[0], report.error[1], True, at.now, True)
+    return None
+
+
+def _ended(at: Situation) -> Fault | None:
+    fault = at.preparation_fault
+    grace = at.model.spec.strategy.fail_fast_seconds
+    return fault if fault is not None and fault.ends_attempt(at.now, grace) else None
+
+
+def _steady(at: Situation) -> Progress:
+    name, ready = at.serving, at.ready(at.serving)
+    deployment = at.deployments.get(name or "")
+    if ready < at.replicas or deployment is None or deployment.status.updated_replicas < at.replicas:
+        fault = _first_fault(at, name).removeprefix(": ")
+        reason = fault.split(":", 1)[0] if fault else "PodsStarting"
+        return Progress(
+            Phase.SETTLING, reason, f"{ready} of {at.replicas} pods of {name} are ready{': ' + fault if fault else ''}"
+        )
+    return Progress(Phase.STEADY, "Serving", f"{name} serves with {ready} ready pods", until=at.standby_ends)

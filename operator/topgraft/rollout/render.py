@@ -1,0 +1,143 @@
+"""The objects that carry traffic: Deployments, the Service, and the slices that arm the standby."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from topgraft.api.model import Model
+from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout.content import digest, wire
+from topgraft.rollout.derive import owner_of
+from topgraft.rollout.podspec import adapter_container, labels, pod_spec, ports, together
+from topgraft.rollout.views import APPLIED, DECISION, MODEL_LABEL, SLICE_MANAGER, STANDBY_SINCE, Decision, Pod
+
+SERVICE_NAME = "kubernetes.io/service-name"
+ONE_NODE = "topgraft.dev/one-node"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+
+
+def _stamped(body: dict[str, Any]) -> dict[str, Any]:
+    """Add the hash of what is applied, so that a look tells in no time whether there is anything to write."""
+    annotations = {**body["metadata"].get("annotations", {}), APPLIED: digest(body)[:16]}
+    return {**body, "metadata": {**body["metadata"], "annotations": annotations}}
+
+
+def _spread(model: Model, selector: dict[str, str]) -> list[dict[str, Any]]:
+    given = model.spec.serving.topology_spread_constraints
+    if given is None:
+        default = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+        return [{**default, "labelSelector": {"matchLabels": selector}}]
+    return [{"labelSelector": {"matchLabels": selector}, **wire(one)} for one in given]
+
+
+def deployment(
+    model: Model,
+    version: ModelVersion,
+    image: str,
+    replicas: int,
+    standby_since: str | None = None,
+    *,
+    one_node: bool = False,
+) -> dict[str, Any]:
+    """The Deployment of one version, named like it. `maxUnavailable: 0`: a bad change of `serving` costs no old pod."""
+    name, serving = version.metadata.name, model.spec.serving
+    selector = labels(model, name, "serving")
+    annotations = dict(serving.pod_annotations)
+    if standby_since:
+        annotations[STANDBY_SINCE] = standby_since
+    spec = pod_spec(model, version) | {"containers": [adapter_container(model, version, image)]}
+    if spread := _spread(model, selector):
+        spec["topologySpreadConstraints"] = spread
+    if one_node:
+        together(spec, model)
+    return _stamped(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {
+                "name": name,
+                "namespace": model.metadata.namespace,
+                "labels": labels(model, name),
+                "annotations": {ONE_NODE: "true"} if one_node else {},
+                "ownerReferences": owner_of(model),
+            },
+            "spec": {
+                "replicas": replicas,
+                "revisionHistoryLimit": 1,
+                "progressDeadlineSeconds": model.spec.strategy.progress_deadline_seconds,
+                "selector": {"matchLabels": selector},
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+                "template": {
+                    "metadata": {"labels": {**serving.pod_labels, **selector}, "annotations": annotations},
+                    "spec": spec,
+                },
+            },
+        }
+    )
+
+
+def service(model: Model, decision: Decision) -> dict[str, Any]:
+    """The Service `<model>`: the selector and the decision behind it travel in one write."""
+    options = model.spec.serving.service
+    return _stamped(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": model.metadata.name,
+                "namespace": model.metadata.namespace,
+                "labels": {MODEL_LABEL: model.metadata.name, "app.kubernetes.io/managed-by": "topgraft"},
+                "annotations": {**options.annotations, DECISION: decision.wire()},
+                "ownerReferences": owner_of(model),
+            },
+            "spec": {
+                "type": options.type,
+                "selector": labels(model, decision.to, "serving"),
+                "ports": [
+                    {"name": p.name, "port": p.port, "targetPort": p.container_port or p.port, "protocol": "TCP"}
+                    for p in ports(model)
+                ],
+            },
+        }
+    )
+
+
+def standby_name(pod: str) -> str:
+    return f"{pod}-standby"
+
+
+def standby_slice(model: Model, pod: Pod) -> dict[str, Any]:
+    """One pod of the warm previous version as a serving-but-terminating endpoint (KEP-1669).
+
+    A proxy uses it in the very sync that removes the Service's last ready endpoint. Owned by the pod: when that goes,
+    garbage collection takes the slice before a stranger gets the address.
+    """
+    endpoint: dict[str, Any] = {
+        "addresses": [pod.status.pod_ip],
+        "conditions": {"ready": False, "serving": True, "terminating": True},
+        "targetRef": {"kind": "Pod", "namespace": pod.metadata.namespace, "name": pod.name, "uid": pod.metadata.uid},
+    }
+    if pod.spec.node_name:
+        endpoint["nodeName"] = pod.spec.node_name
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": standby_name(pod.name),
+            "namespace": pod.metadata.namespace,
+            "labels": {
+                **labels(model, pod.version or ""),
+                SERVICE_NAME: model.metadata.name,
+                MANAGED_BY: SLICE_MANAGER,
+            },
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.metadata.uid}],
+        },
+        "addressType": "IPv6" if ":" in pod.status.pod_ip else "IPv4",
+        "endpoints": [endpoint],
+        "ports": [{"name": p.name, "port": p.container_port or p.port, "protocol": "TCP"} for p in ports(model)],
+    }
+
+
+def addresses(pods: Iterable[Pod]) -> frozenset[str]:
+    return frozenset(pod.status.pod_ip for pod in pods if pod.status.pod_ip)

@@ -1,0 +1,270 @@
+"""Where a Model stands: what serves, what is stable, what is wanted. Derived anew from the objects on every look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from topgraft.api.model import Model
+from topgraft.api.modelversion import Failure, ModelVersion
+from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
+from topgraft.rollout.image import Image
+from topgraft.rollout.observed import Observed
+from topgraft.rollout.podspec import pinned_image
+from topgraft.rollout.policy import RollbackPolicy, rollback_policy
+from topgraft.rollout.preflight import ATTEMPT, Report, preflight_name, read_report
+from topgraft.rollout.target import Target, attempt_hash, choose
+from topgraft.rollout.views import Decision, Deployment, Pod, Service
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One look at one Model. Properties are facts; none of them decides to write anything.
+
+    Words: `serving` is what the Service was last decided to select; `stable` the last version that ended its bake;
+    they differ exactly while a new version bakes. `wanted` is the target, or what serves in its place once it failed.
+    """
+
+    seen: Observed
+    model: Model
+    now: datetime
+
+    @cached_property
+    def versions(self) -> dict[str, ModelVersion]:
+        return {v.metadata.name: v for v in self.seen.versions}
+
+    @cached_property
+    def deployments(self) -> dict[str, Deployment]:
+        """By version; only those that this Model owns."""
+        mine = (d for d in self.seen.deployments if d.metadata.owned_by(self.model.metadata.uid))
+        return {d.version: d for d in mine if d.version and d.metadata.deletion_timestamp is None}
+
+    @cached_property
+    def service(self) -> Service | None:
+        name, uid = self.model.metadata.name, self.model.metadata.uid
+        mine = (s for s in self.seen.services if s.name == name and s.metadata.owned_by(uid))
+        return next((s for s in mine if s.metadata.deletion_timestamp is None), None)
+
+    @cached_property
+    def decision(self) -> Decision | None:
+        """The last decision. Where somebody removed it from the Service, the status stands in."""
+        service, status = self.service, self.model.status
+        if service is None or service.decision is not None:
+            return service.decision if service else None
+        to = status.serving_version or service.selects
+        if to is None:
+            return None
+        return Decision(to=to, origin=status.previous_version, direction="Back", reason="Repaired", time=self.now)
+
+    @property
+    def serving(self) -> str | None:
+        return self.decision.to if self.decision else None
+
+    @property
+    def stable(self) -> str | None:
+        """Trusts the decision, not the status: that alone says what was left, and why, also after a crash."""
+        decision = self.decision
+        if decision is None:
+            return None
+        ended = self.model.status.stable_version == decision.to
+        return decision.to if decision.direction != "Forward" or ended else decision.origin
+
+    @property
+    def baking(self) -> bool:
+        return self.serving != self.stable
+
+    @property
+    def previous(self) -> str | None:
+        """The version that a rollback would go to."""
+        decision = self.decision
+        return decision.origin if decision and decision.leaves == "Standby" else None
+
+    @cached_property
+    def target(self) -> Target:
+        return choose(self.model, self.versions, self.seen.upgrades, self.serving)
+
+    def failure_of(self, version: str | None, attempt: str) -> Failure | None:
+        """The remembered failure of exactly this attempt. A decision that left the version as failed counts too:
+        it was written first."""
+        record = self.versions.get(version or "")
+        failure = record.status.failure if record else None
+        if failure is not None and failure.attempt_hash == attempt:
+            return failure
+        decision = self.decision
+        if decision and decision.leaves == "Failed" and decision.origin == version and decision.attempt == attempt:
+            return Failure(attempt_hash=attempt, reason=decision.reason, message=decision.message, time=decision.time)
+        return None
+
+    @cached_property
+    def failure(self) -> Failure | None:
+        """Why the target is not what serves, if it failed."""
+        return self.failure_of(self.target.version, self.target.attempt)
+
+    @cached_property
+    def goal(self) -> Target:
+        """The target; after its failure the stable version, else the base under its own adapter."""
+        target = self.target
+        if target.version is None or self.failure is None:
+            return target
+        for name in (self.stable, target.base):
+            if name is None or name == target.version:
+                continue
+            instead = replace(target, version=name, trigger="Fallback", body=None)
+            instead = replace(instead, attempt=attempt_hash(self.model, self.versions, instead))
+            if name == self.stable or (name in self.versions and not self.failure_of(name, instead.attempt)):
+                return instead
+        return replace(target, version=None)
+
+    @property
+    def wanted(self) -> str | None:
+        return self.goal.version or self.stable
+
+    @cached_property
+    def policy(self) -> RollbackPolicy:
+        return rollback_policy(self.model, self.target.governing if self.target.trigger == "Upgrade" else None)
+
+    @property
+    def replicas(self) -> int:
+        return self.model.spec.serving.replicas
+
+    def pods(self, version: str | None) -> tuple[Pod, ...]:
+        return tuple(p for p in self.seen.pods if p.version == version and p.role == "serving")
+
+    def ready(self, version: str | None) -> int:
+        """Ready serving pods of a version; pods that terminate do not count."""
+        return sum(pod.ready for pod in self.pods(version))
+
+    @property
+    def candidate(self) -> ModelVersion | None:
+        """The version that is being prepared: wanted, not serving, not a mere way back to what is warm."""
+        wanted = self.wanted
+        if wanted is None or wanted == self.serving or wanted == self.stable:
+            return None
+        return self.versions.get(wanted)
+
+    @property
+    def warm(self) -> bool:
+        """Whether the wanted version is the standby and can take the traffic now."""
+        return self.wanted == self.previous and self.wanted != self.serving and self.ready(self.wanted) > 0
+
+    @cached_property
+    def preflight(self) -> Pod | None:
+        candidate = self.candidate
+        name = preflight_name(candidate.metadata.name) if candidate else ""
+        return next((p for p in self.seen.pods if p.name == name and p.role == "preflight"), None)
+
+    def report(self, version: ModelVersion) -> Report | None:
+        name = preflight_name(version.metadata.name)
+        pod = next((p for p in self.seen.pods if p.name == name and p.role == "preflight"), None)
+        return read_report(pod, version) if pod else None
+
+    def parent(self, version: ModelVersion) -> ModelVersion | None:
+        return self.versions.get(version.spec.parent_version or "")
+
+    def image(self, version: ModelVersion, report: Report | None = None) -> str:
+        """What the version's Deployment runs. Invariant: an existing one keeps its digest, whatever the tag became."""
+        live = self.deployments.get(version.metadata.name)
+        digest = Image.parse(live.image).digest if live else ""
+        digest = digest or (report.image_digest if report else "")
+        recorded = version.status.adapter.image_digest if version.status.adapter else None
+        return pinned_image(version, digest or recorded or "")
+
+    def faults(self, version: str | None) -> list[Fault]:
+        deployment = self.deployments.get(version or "")
+        found = faults_of(self.pods(version), deployment, self.seen.pod_events)
+        if text := self.seen.refusals.get(f"Deployment/{version}"):
+            found.append(refusal_fault(f"Deployment {version!r}", text, self.now))
+        return found
+
+    @cached_property
+    def preparation_fault(self) -> Fault | None:
+        """What keeps the candidate from being ready: its preflight pod, its Deployment, its pods, or a refusal."""
+        candidate = self.candidate
+        if candidate is None:
+            return None
+        found = self.faults(candidate.metadata.name)
+        pod = self.preflight
+        if pod is not None and pod.status.phase == "Pending":
+            found += faults_of([pod], None, self.seen.pod_events)
+        for kind, name in (("Pod", preflight_name(candidate.metadata.name)), ("Service", self.model.metadata.name)):
+            if text := self.seen.refusals.get(f"{kind}/{name}"):
+                found.append(refusal_fault(f"{kind} {name!r}", text, self.now))
+        return worst(found)
+
+    @cached_property
+    def serving_fault(self) -> Fault | None:
+        """Why what serves must be left now. Asked only where the way back is ready (see `way_back`)."""
+        serving, decision = self.serving, self.decision
+        if decision is None or self.replicas == 0:
+            return None
+        since = decision.time
+        if self.ready(serving) == 0:
+            return _as_final(worst(self.faults(serving))) or Fault(
+                "NoReadyPods", f"no pod of {serving!r} is ready: {self._unready(serving)}", True, since, True
+            )
+        if not self.baking:
+            return None
+        for pod in self.pods(serving):
+            for status in pod.status.container_statuses:
+                ended = status.last_state.terminated
+                if ended is not None and ended.finished_at is not None and ended.finished_at > since:
+                    text = (
+                        f"pod {pod.name}: container {status.name} ended with exit code {ended.exit_code} while it baked"
+                    )
+                    return Fault("ContainerRestarted", text, True, ended.finished_at, True)
+        return self._partly_unready(serving)
+
+    def _partly_unready(self, version: str | None) -> Fault | None:
+        grace = timedelta(seconds=self.model.spec.strategy.fail_fast_seconds)
+        for pod in self.pods(version):
+            condition = pod.condition("Ready")
+            changed = condition.last_transition_time if condition else None
+            if pod.ready or pod.metadata.deletion_timestamp or changed is None or not pod.status.pod_ip:
+                continue
+            if self.now - changed >= grace and changed > (self.decision or Decision(to="", time=changed)).time:
+                return Fault(
+                    "ReadinessFailed", f"pod {pod.name}: {condition.message if condition else ''}", True, changed, True
+                )
+        return None
+
+    def _unready(self, version: str | None) -> str:
+        pods = self.pods(version)
+        told = next((c.message for p in pods if (c := p.condition("Ready")) and c.message), "")
+        return told or (f"{len(pods)} pods" if pods else "there is none")
+
+    @property
+    def way_back(self) -> str | None:
+        """Where the Service would go at once if what serves fails: a version with a ready pod, or nowhere."""
+        back = self.stable if self.baking else self.previous
+        return back if back and back != self.serving and self.ready(back) > 0 else None
+
+    @property
+    def attempt_of_serving(self) -> str:
+        """The attempt under which a failure of what serves is remembered."""
+        if self.serving == self.target.version:
+            return self.target.attempt
+        other = replace(self.target, version=self.serving, trigger="Fallback")
+        return attempt_hash(self.model, self.versions, other)
+
+    @property
+    def bake_ends(self) -> datetime | None:
+        """When the bake is over; None outside of one. At 0 replicas there is nothing to watch."""
+        if not self.baking or self.decision is None:
+            return None
+        return self.decision.time + timedelta(seconds=self.policy.bake_seconds if self.replicas else 0)
+
+    @property
+    def standby_ends(self) -> datetime | None:
+        decision, finished = self.decision, self.model.status.finished_time
+        if decision is None or self.previous is None:
+            return None
+        since = finished if finished and finished > decision.time else decision.time
+        return since + timedelta(seconds=self.policy.standby_seconds)
+
+    def attempt_matches(self, pod: Pod) -> bool:
+        return pod.metadata.annotations.get(ATTEMPT) == self.goal.attempt
+
+
+def _as_final(fault: Fault | None) -> Fault | None:
+    return replace(fault, content=True, final=True) if fault else None

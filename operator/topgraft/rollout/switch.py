@@ -1,0 +1,166 @@
+"""The one write that moves traffic: when to switch, when to go back, when to repair. Nothing else is decided here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from topgraft.rollout import render
+from topgraft.rollout.contract import refused, refused_before_start
+from topgraft.rollout.faults import MESSAGE_LIMIT
+from topgraft.rollout.instructions import Delete, Event, Plan, Switch, Write
+from topgraft.rollout.situation import Situation
+from topgraft.rollout.views import APPLIED, DECISION, Decision, EndpointSlice
+
+
+@dataclass(frozen=True)
+class Move:
+    """A decision with the event that tells of it."""
+
+    decision: Decision
+    event: tuple[str, str] | None
+
+
+def next_switch(at: Situation) -> Plan | None:
+    """The Service's next write, alone in its turn: the statuses follow once it is done and can be told truly."""
+    move = _next_move(at)
+    if move is None:
+        return None
+    decision = move.decision
+    seen = at.service.metadata.annotations.get(DECISION) if at.service else None
+    write = Switch(render.service(at.model, decision), seen)
+    writes: tuple[Write, ...] = (write,)
+    if at.ready(at.serving) > 0:
+        # While both hold ready pods the slices would keep addresses in two slices of one Service: they go first.
+        # With none ready they are what serves right now, and go after.
+        writes = (*(disarm(s) for s in at.seen.slices if s.ours and s.version == decision.to), write)
+    return Plan(writes, _events(at, move), 0.0)
+
+
+def disarm(one: EndpointSlice) -> Delete:
+    return Delete("EndpointSlice", one.metadata.namespace, one.name, one.metadata.uid)
+
+
+def _events(at: Situation, move: Move) -> tuple[Event, ...]:
+    if move.event is None:
+        return ()
+    kind, reason = move.event
+    return (Event(regarding(at), "Warning" if kind == "Warning" else "Normal", reason, move.decision.message),)
+
+
+def regarding(at: Situation) -> dict[str, str]:
+    """Events are about the upgrade that gave the order, else about the Model."""
+    upgrade = at.target.governing if at.target.trigger == "Upgrade" else None
+    subject = upgrade or at.model
+    return {
+        "apiVersion": subject.api_version,
+        "kind": subject.kind,
+        "namespace": subject.metadata.namespace,
+        "name": subject.metadata.name,
+        "uid": subject.metadata.uid,
+    }
+
+
+def _next_move(at: Situation) -> Move | None:
+    if at.decision is None:
+        return _forward(at) if at.service is None else None
+    return _leave(at) or _return(at) or _forward(at) or _repair(at)
+
+
+def _leave(at: Situation) -> Move | None:
+    """What serves has failed and the way back is ready. Decided on the health of the version gone back to:
+    that the new one has no ready pod at all is a reason to go, never one to wait."""
+    back, fault = at.way_back, at.serving_fault if at.policy.automatic else None
+    if back is None or fault is None:
+        return None
+    text = f"{at.serving} → {back}: {fault.reason}: {fault.message}"[:MESSAGE_LIMIT]
+    decision = Decision(
+        attempt=at.attempt_of_serving,
+        direction="Back",
+        to=back,
+        origin=at.serving,
+        reason=fault.reason,
+        message=text,
+        leaves="Failed",
+        time=at.now,
+    )
+    return Move(decision, ("Warning", "RolledBack"))
+
+
+def _return(at: Situation) -> Move | None:
+    """Somebody wants another version: an unfinished bake is abandoned first, a warm standby takes over at once."""
+    if at.wanted == at.serving:
+        return None
+    back = at.stable if at.baking else at.wanted if at.warm else None
+    if back is None or at.ready(back) == 0:
+        return None
+    failed = at.failure_of(at.serving, at.attempt_of_serving) if at.baking else None
+    reason = failed.reason if failed else "Superseded" if at.baking else at.goal.trigger
+    text = f"{at.serving} → {back}: {failed.message if failed else _why(at)}"[:MESSAGE_LIMIT]
+    decision = Decision(
+        attempt=at.attempt_of_serving if failed else at.goal.attempt,
+        direction="Back",
+        to=back,
+        origin=at.serving,
+        reason=reason,
+        message=text,
+        leaves="Failed" if failed else "Abandoned" if at.baking else "Standby",
+        time=at.now,
+    )
+    return Move(decision, ("Warning", "RolledBack") if failed else ("Normal", "SwitchedBack"))
+
+
+def _why(at: Situation) -> str:
+    orders = {
+        "Pin": "pinned by the Model's spec.serving.version",
+        "Upgrade": f"asked for by AdapterUpgrade {at.target.governing.metadata.name if at.target.governing else ''!r}",
+        "Fallback": "the target failed",
+        "Base": "it is the base version",
+    }
+    return f"{at.wanted} is wanted: {orders[at.goal.trigger]}"
+
+
+def _forward(at: Situation) -> Move | None:
+    """The candidate is verified and complete: it takes the traffic."""
+    candidate = at.candidate
+    if candidate is None or at.baking or not verified(at) or at.ready(candidate.metadata.name) < max(1, at.replicas):
+        return None
+    name, first = candidate.metadata.name, at.decision is None
+    decision = Decision(
+        attempt=at.goal.attempt,
+        direction="First" if first else "Forward",
+        to=name,
+        origin=at.serving,
+        reason="InitialDeployment" if first else at.goal.trigger,
+        message=f"{name} serves" if first else f"{at.serving} → {name}: verified and ready",
+        time=at.now,
+    )
+    return Move(decision, ("Normal", "TrafficSwitched"))
+
+
+def verified(at: Situation) -> bool:
+    candidate = at.candidate
+    report = at.report(candidate) if candidate else None
+    if candidate is None or report is None or not report.complete(candidate):
+        return False
+    upgrade = at.target.governing if at.goal.trigger == "Upgrade" else None
+    parent = at.parent(candidate)
+    return not (refused_before_start(candidate, parent, upgrade) or refused(candidate, parent, upgrade, report))
+
+
+def _repair(at: Situation) -> Move | None:
+    """Somebody else wrote the Service, or the Model's ports changed: the same decision is written again."""
+    service, decision = at.service, at.decision
+    if service is None or decision is None:
+        return None
+    body = render.service(at.model, decision)
+    intact = (
+        service.metadata.annotations.get(APPLIED) == body["metadata"]["annotations"][APPLIED]
+        and service.metadata.annotations.get(DECISION) == body["metadata"]["annotations"][DECISION]
+        and service.spec.selector == body["spec"]["selector"]
+        and [(p.name, p.port, p.target_port) for p in service.spec.ports]
+        == [(p["name"], p["port"], p["targetPort"]) for p in body["spec"]["ports"]]
+    )
+    if intact:
+        return None
+    drifted = service.spec.selector != body["spec"]["selector"]
+    return Move(decision, ("Warning", "ServiceRepaired") if drifted else None)

@@ -1,0 +1,220 @@
+"""The target: which version a Model should run. A pure function of the objects, of what serves, and of nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from topgraft.api.adapterupgrade import AdapterUpgrade
+from topgraft.api.model import Model
+from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout.content import digest, wire
+from topgraft.rollout.derive import derived_body, derived_name, same_content, upgraded_spec
+from topgraft.rollout.policy import rollback_policy
+from topgraft.rollout.views import RETRY_AT
+
+
+@dataclass(frozen=True)
+class Target:
+    """What should serve, and on whose order.
+
+    `version` is None while nothing can be said (`reason` and `message` tell why). `body` is the derived ModelVersion
+    that does not exist yet. `held` is why the governing upgrade has no say now (pin, suspend).
+    """
+
+    version: str | None = None
+    trigger: str = "Base"
+    base: str | None = None
+    body: dict[str, Any] | None = None
+    governing: AdapterUpgrade | None = None
+    held: str = ""
+    overtaken: bool = False
+    ungoverned: bool = False
+    adapter_overridden: bool = False
+    attempt: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+def seniority(upgrade: AdapterUpgrade) -> tuple[str, str]:
+    return (upgrade.metadata.creation_timestamp.isoformat(), upgrade.metadata.name)
+
+
+def governing_upgrade(model: Model, upgrades: Iterable[AdapterUpgrade]) -> AdapterUpgrade | None:
+    """The upgrade whose word counts: the newest that was ever seen.
+
+    Invariant: deleting an object is never an order. When the newest upgrade is gone an older one stays superseded
+    until its own generation passes the one it was superseded at.
+    """
+    ordered = sorted(upgrades, key=seniority)
+    mark = model.status.governing_upgrade
+    if not ordered:
+        return None
+    if mark is None:
+        return ordered[-1]
+    high = (mark.creation_time.isoformat(), mark.name)
+    for upgrade in reversed(ordered):
+        if upgrade.metadata.uid == mark.uid or seniority(upgrade) > high:
+            return upgrade
+        superseded = upgrade.status.superseded_generation
+        if superseded is not None and upgrade.metadata.generation > superseded:
+            return upgrade
+    return None
+
+
+def user_made(version: ModelVersion) -> bool:
+    return version.spec.parent_version is None or not version.metadata.owner_references
+
+
+def eligible(version: ModelVersion) -> bool:
+    """A user-made version that may become the base without being named."""
+    return user_made(version) and version.spec.channel == "Production" and version.metadata.deletion_timestamp is None
+
+
+def rank(version: ModelVersion) -> tuple[int, int, str]:
+    """Order of user-made versions: those with a revision above those without, then revision, then creation time."""
+    revision = version.spec.revision
+    return (
+        0 if revision is None else 1,
+        revision or 0,
+        version.metadata.creation_timestamp.isoformat() if revision is None else "",
+    )
+
+
+@dataclass(frozen=True)
+class Base:
+    version: ModelVersion | None = None
+    name: str | None = None
+    reason: str = ""
+    message: str = ""
+
+
+def choose_base(model: Model, versions: dict[str, ModelVersion], *, since: str | None = None) -> Base:
+    """The newest eligible version, or the recorded base where nothing newer exists.
+
+    `since` stands in for the recorded base (`fromVersion`). Invariant: deleting or re-creating a version never moves
+    the base: what was base before (history) does not become it again by a fresh creation time.
+    """
+    recorded = since or model.status.base_version
+    current = versions.get(recorded or "")
+    past = {entry.version for entry in model.status.history}
+    newer = [
+        v
+        for v in versions.values()
+        if eligible(v) and v.metadata.name != recorded and (recorded is None or _is_newer(v, current, model, past))
+    ]
+    if not newer:
+        if recorded and current is None:
+            return Base(None, recorded)
+        return Base(current, recorded)
+    newest = max(newer, key=rank)
+    equals = sorted(v.metadata.name for v in newer if rank(v) == rank(newest))
+    if len(equals) > 1:
+        names = ", ".join(equals)
+        message = f"ModelVersions {names} are equally new: give them different values in spec.revision"
+        return Base(current, recorded, "BaseAmbiguous", message)
+    return Base(newest, newest.metadata.name)
+
+
+def _is_newer(version: ModelVersion, current: ModelVersion | None, model: Model, past: set[str]) -> bool:
+    if version.metadata.name in past and version.spec.revision is None:
+        return False
+    if current is not None:
+        return rank(version) > rank(current)
+    mark = model.status.base_rank
+    return mark is not None and rank(version) > (mark.order, mark.revision, mark.creation_time)
+
+
+def choose(
+    model: Model, versions: dict[str, ModelVersion], upgrades: Iterable[AdapterUpgrade], serving: str | None
+) -> Target:
+    """Decide the target. Order: pin, governing upgrade, what serves if it comes from the base, base."""
+    upgrade = governing_upgrade(model, upgrades)
+    marked = model.status.governing_upgrade is not None
+    base = choose_base(model, versions)
+    target = Target(
+        base=base.name,
+        governing=upgrade,
+        ungoverned=upgrade is None and marked,
+        reason=base.reason,
+        message=base.message,
+    )
+    pin = model.spec.serving.version
+    if pin is not None:
+        target = replace(_pinned(target, versions, pin), held="Pinned" if upgrade else "")
+    elif base.reason:
+        return target
+    elif upgrade is not None and not upgrade.spec.suspend:
+        target = _upgraded(model, versions, target, base, upgrade)
+    else:
+        held = "Suspended" if upgrade else ""
+        target = replace(_without_upgrade(target, versions, base, serving), held=held)
+    return replace(target, attempt=attempt_hash(model, versions, target)) if target.version else target
+
+
+def _pinned(target: Target, versions: dict[str, ModelVersion], pin: str) -> Target:
+    if pin in versions:
+        return replace(target, version=pin, trigger="Pin", reason="", message="")
+    message = f"spec.serving.version names ModelVersion {pin!r}, which does not exist: create it or remove the pin"
+    return replace(target, reason="VersionNotFound", message=message)
+
+
+def _upgraded(
+    model: Model, versions: dict[str, ModelVersion], target: Target, base: Base, upgrade: AdapterUpgrade
+) -> Target:
+    root = base
+    if name := upgrade.spec.from_version:
+        if name not in versions:
+            message = (
+                f"spec.fromVersion names ModelVersion {name!r}, which does not exist: create it or change the name"
+            )
+            return replace(target, reason="VersionNotFound", message=message)
+        newest = choose_base(model, versions, since=name)
+        root = Base(versions[name], name) if newest.version is None or newest.reason else newest
+        if root.name != name and root.version and root.version.spec.adapter.image != versions[name].spec.adapter.image:
+            return replace(target, version=root.name, base=root.name, overtaken=True)
+    if root.version is None:
+        return _no_version(replace(target, base=root.name), versions)
+    spec = upgraded_spec(root.version, upgrade)
+    if same_content(spec, wire(root.version.spec)):
+        return replace(target, version=root.name, trigger="Upgrade", base=root.name)
+    name = derived_name(model.metadata.name, spec)
+    overridden = root.version.metadata.creation_timestamp > upgrade.metadata.creation_timestamp
+    made = replace(target, version=name, trigger="Upgrade", base=root.name, adapter_overridden=overridden)
+    existing = versions.get(name)
+    if existing is None:
+        return replace(made, body=derived_body(model, root.version, name, spec))
+    if not same_content(wire(existing.spec), spec):
+        message = f"ModelVersion {name!r} exists with other content: delete or rename it"
+        return replace(target, base=root.name, reason="VersionNameTaken", message=message)
+    return made
+
+
+def _without_upgrade(target: Target, versions: dict[str, ModelVersion], base: Base, serving: str | None) -> Target:
+    current = versions.get(serving or "")
+    if current is not None and base.name in (current.metadata.name, current.spec.parent_version):
+        return replace(target, version=serving)
+    if base.version is None:
+        return _no_version(target, versions)
+    return replace(target, version=base.name)
+
+
+def _no_version(target: Target, versions: dict[str, ModelVersion]) -> Target:
+    if target.base is not None:
+        message = (
+            f"the base ModelVersion {target.base!r} was deleted: what serves stays; re-create it or create a newer one"
+        )
+        return replace(target, reason="BaseVersionMissing", message=message)
+    held_back = sorted(v.metadata.name for v in versions.values() if v.spec.channel != "Production")
+    aside = f" ({', '.join(held_back)}: spec.channel is not Production)" if held_back else ""
+    return replace(target, reason="NoVersion", message=f"no ModelVersion names this Model in spec.modelRef.name{aside}")
+
+
+def attempt_hash(model: Model, versions: dict[str, ModelVersion], target: Target) -> str:
+    """Identity of an attempt: content, rollback policy, what is allowed, retry tokens. A failure is remembered under it."""
+    upgrade = target.governing if target.trigger == "Upgrade" else None
+    holders = (model, versions.get(target.version or ""), upgrade)
+    tokens = [holder.metadata.annotations.get(RETRY_AT, "") if holder else "" for holder in holders]
+    allowed = [upgrade.spec.allow_repository_change, upgrade.spec.allow_api_break] if upgrade else []
+    return digest([target.version, rollback_policy(model, upgrade).wire(), allowed, tokens])[:16]

@@ -1,0 +1,179 @@
+"""The status of an AdapterUpgrade: what became of the order, in conditions that people and GitOps tools read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from topgraft.api.adapterupgrade import AdapterUpgrade
+from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
+from topgraft.rollout.content import wire
+from topgraft.rollout.contract import artifact_digest
+from topgraft.rollout.image import Image
+from topgraft.rollout.progress import Phase, Progress
+from topgraft.rollout.situation import Situation
+from topgraft.rollout.target import seniority
+from topgraft.rollout.views import RETRY_AT
+
+HISTORY_LIMIT = 10
+CONTRACT_NONE = "spec.adapter.contract is None: class and API are not checked"
+SUPERSEDED = "a newer AdapterUpgrade of this Model governs or has governed: nothing to do"
+
+
+def upgrade_status(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> dict[str, Any]:
+    """One upgrade's whole status; `Reconciling` and `Stalled` stand only where True (kstatus)."""
+    old, meta = upgrade.status, upgrade.metadata
+    governs = at.target.governing is not None and at.target.governing.metadata.uid == meta.uid
+    body: dict[str, Any] = {"observedGeneration": meta.generation, "lastHandledRetryAt": meta.annotations.get(RETRY_AT)}
+    if not governs:
+        newer = any(seniority(u) > seniority(upgrade) for u in at.seen.upgrades)
+        body["supersededGeneration"] = meta.generation if newer else old.superseded_generation
+        body |= _kept(upgrade)
+        said: list[Says] = [
+            Says("Ready", "True", "Superseded", SUPERSEDED),
+            Says("Succeeded", "Unknown", "Superseded"),
+        ]
+    elif at.target.held or upgrade.spec.suspend:
+        body |= _kept(upgrade)
+        said = list(_held(at, upgrade))
+    else:
+        body |= _record(at, step, upgrade)
+        said = list(_governing(at, step, body))
+    body["conditions"] = stamp(said, old.conditions, meta.generation, at.now)
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def _kept(upgrade: AdapterUpgrade) -> dict[str, Any]:
+    """The record of the last attempt stays while another order is in force."""
+    renewed = ("observedGeneration", "conditions", "lastHandledRetryAt", "supersededGeneration")
+    old = upgrade.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {name: value for name, value in old.items() if name not in renewed}
+
+
+def _held(at: Situation, upgrade: AdapterUpgrade) -> Iterator[Says]:
+    if upgrade.spec.suspend:
+        reason, text = "Suspended", "spec.suspend is true: set it to false to go on"
+    else:
+        reason = "Pinned"
+        text = f"the Model's spec.serving.version pins {at.model.spec.serving.version!r}: remove the pin to go on"
+    yield Says("Ready", "Unknown", reason, text)
+    yield Says("Suspended", "True", reason, text)
+    yield Says("Succeeded", "Unknown", reason, text)
+
+
+def _record(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> dict[str, Any]:
+    """Versions, digests and times of the attempt. A new attempt starts a new record; the old one goes to the history."""
+    old, target = upgrade.status, at.target
+    same = old.attempt_hash == target.attempt and old.to_version == target.version
+    base = at.versions.get(target.base or "")
+    version = at.versions.get(target.version or "")
+    serves = at.serving == target.version
+    ended = (serves and not at.baking and step.phase in (Phase.STEADY, Phase.SETTLING)) or at.failure is not None
+    decided = at.decision.time if at.decision and serves else None
+    started = at.model.status.rollout.start_time if at.model.status.rollout else None
+    report = at.report(version) if version else None
+    after = version.status.artifact.digest if version and version.status.artifact else None
+    if version is not None and report is not None and report.complete(version):
+        after = artifact_digest(version, report)
+    proof = {"before": base.status.artifact.digest if base and base.status.artifact else None, "after": after}
+    proof = {key: value for key, value in proof.items() if value}
+    digest = Image.parse(at.image(version, report)).digest if version else ""
+    return {
+        "fromVersion": old.from_version if same else at.stable,
+        "toVersion": target.version,
+        "imageDigest": digest or None,
+        "artifact": proof or None,
+        "attemptHash": target.attempt or None,
+        "startTime": _time(old.start_time if same and old.start_time else started or at.now),
+        "switchTime": _time(old.switch_time if same and old.switch_time else decided),
+        "endTime": _time(old.end_time if same and old.end_time else at.now) if ended else None,
+        "history": _history(at, upgrade, same),
+    }
+
+
+def _time(time: datetime | None) -> str | None:
+    return rfc3339(time) if time else None
+
+
+def _history(at: Situation, upgrade: AdapterUpgrade, same: bool) -> list[dict[str, Any]]:
+    old = upgrade.status
+    entries = [wire(entry) for entry in old.history]
+    if same or old.attempt_hash is None:
+        return entries
+    told = {c.type: c for c in old.conditions}
+    ready, version = told.get("Ready"), at.versions.get(old.to_version or "")
+    succeeded = "Succeeded" in told and told["Succeeded"].status == "True"
+    failed = ready is not None and ready.status == "False"
+    entry = {
+        "image": version.spec.adapter.image if version else upgrade.spec.adapter.image,
+        "version": old.to_version,
+        "startTime": _time(old.start_time),
+        "endTime": _time(old.end_time or at.now),
+        "outcome": "Succeeded" if succeeded else "Failed" if failed else "Abandoned",
+        "reason": ready.reason if failed and ready else None,
+    }
+    return [{key: value for key, value in entry.items() if value is not None}, *entries][:HISTORY_LIMIT]
+
+
+def _governing(at: Situation, step: Progress, body: dict[str, Any]) -> Iterator[Says]:
+    reason, text = step.reason, step.message
+    failure = at.failure
+    if at.target.overtaken:
+        text = f"ModelVersion {at.target.version} is newer and carries its own adapter"
+        yield Says("Ready", "True", "Overtaken", text)
+        yield Says("Succeeded", "Unknown", "Overtaken")
+        return
+    if failure is not None:
+        yield from _failed(at, failure.reason, failure.message or failure.reason)
+    elif step.phase is Phase.STEADY or (step.phase is Phase.SETTLING and at.serving == at.target.version):
+        yield Says("Ready", "True", "UpgradeSucceeded", f"{at.target.version} serves")
+        yield Says("Succeeded", "True", "UpgradeSucceeded", f"{at.target.version} serves")
+        yield Says("Healthy", "True", "Baked", "the pods stayed ready and did not restart while they were watched")
+    elif step.phase in (Phase.BLOCKED, Phase.BACKOFF) or (step.phase is Phase.UNDECIDED and reason == "BaseAmbiguous"):
+        yield Says("Ready", "False", reason, text)
+        yield Says("Succeeded", "Unknown", reason)
+        yield Says("Stalled", "True", reason, text)
+    elif step.phase is Phase.UNDECIDED:
+        yield Says("Ready", "False", reason, text)
+        yield Says("Succeeded", "Unknown", reason)
+        yield Says("Reconciling", "True", reason, text)
+    else:
+        yield Says("Ready", "Unknown", reason, text)
+        yield Says("Succeeded", "Unknown", reason)
+        yield Says("Reconciling", "True", reason, text)
+        if step.phase is Phase.BAKING:
+            yield Says("Healthy", "Unknown", "Baking", text)
+    yield from _proofs(at, body)
+
+
+def _failed(at: Situation, reason: str, text: str) -> Iterator[Says]:
+    served = at.decision is not None and at.decision.leaves == "Failed" and at.decision.origin == at.target.version
+    again = f"to try again change the spec or annotate {RETRY_AT}=<any new value>"
+    told = f"{text}; {at.serving or 'nothing'} serves; {again}"
+    when = "went back after the switch" if served else "refused before any traffic moved"
+    yield Says("Ready", "False", reason, told)
+    yield Says("Succeeded", "False", reason, text)
+    yield Says("Stalled", "True", reason, told)
+    yield Says("RolledBack", "True", reason, when)
+    if served:
+        yield Says("Healthy", "False", reason, text)
+
+
+def _proofs(at: Situation, body: dict[str, Any]) -> Iterator[Says]:
+    proof = body.get("artifact") or {}
+    before, after = proof.get("before"), proof.get("after")
+    if before and after:
+        same = before == after
+        text = f"{after} before and after" if same else f"{before} before, {after} after"
+        yield Says("ArtifactsUnchanged", truth(same), "DigestsEqual" if same else "ArtifactsChanged", text)
+    elif at.failure is not None and at.failure.reason == "ArtifactsChanged":
+        yield Says("ArtifactsUnchanged", "False", "ArtifactsChanged", at.failure.message or "")
+    version = at.versions.get(at.target.version or "")
+    broken = ("ModuleMismatch", "ClassMismatch", "ApiIncompatible", "ContractMissing", "ImportFailed")
+    if at.failure is not None and at.failure.reason in broken:
+        yield Says("ContractCompatible", "False", at.failure.reason, at.failure.message or "")
+    elif version is not None and version.spec.adapter.contract == "None":
+        yield Says("ContractCompatible", "Unknown", "ContractNone", CONTRACT_NONE)
+    elif after and at.failure is None:
+        yield Says("ContractCompatible", "True", "SameContract", "module, class and API fit the version it came from")
