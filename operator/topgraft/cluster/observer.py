@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Container, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from topgraft.cluster.client import Client
-from topgraft.cluster.clock import elapsed
+from topgraft.cluster.clock import Clock, elapsed
 from topgraft.cluster.errors import Gone, Refused
 from topgraft.cluster.kinds import CLAIM, EVENT
 from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.queue import Key
+from topgraft.cluster.refusals import Refusals
 from topgraft.cluster.slots import Slots
 from topgraft.rollout.observed import Observed, Settings
-from topgraft.rollout.views import PersistentVolumeClaim
+from topgraft.rollout.views import PersistentVolumeClaim, Pod
 
 FRESH_SECONDS = 3.0
 """Age up to which a live read is used again."""
 KEPT_SECONDS = 60.0
+STUCK_SECONDS = 5.0
 
 Value = TypeVar("Value")
 
@@ -27,12 +29,14 @@ Value = TypeVar("Value")
 class Asked(Mapping[str, Value]):
     """A mapping that remembers which keys were looked up in vain, so that they can be read and the plan made anew."""
 
-    def __init__(self, known: Mapping[str, Value]) -> None:
+    def __init__(self, known: Mapping[str, Value], readable: Container[str] | None = None) -> None:
+        """`readable`: the only keys worth a read; None: any."""
         self._known = known
+        self._readable = readable
         self.missing: set[str] = set()
 
     def __getitem__(self, key: str) -> Value:
-        if key not in self._known:
+        if key not in self._known and (self._readable is None or key in self._readable):
             self.missing.add(key)
         return self._known[key]
 
@@ -76,20 +80,25 @@ class Look:
 
 
 class Observer:
-    def __init__(self, client: Client, mirror: Mirror, slots: Slots, settings: Settings) -> None:
+    def __init__(
+        self, client: Client, mirror: Mirror, *, refusals: Refusals, slots: Slots, settings: Settings, clock: Clock
+    ) -> None:
         self._client = client
         self._mirror = mirror
+        self._refusals = refusals
         self._slots = slots
+        self._clock = clock
         self._settings = settings
         self._claims: defaultdict[Key, LiveReads[PersistentVolumeClaim | None]] = defaultdict(LiveReads)
         self._events: defaultdict[Key, LiveReads[str]] = defaultdict(LiveReads)
-        self._refusals: defaultdict[Key, dict[str, str]] = defaultdict(dict)
 
-    def look(self, key: Key) -> Look:
-        """What is known now. No await in here: between this and the plan nothing may change."""
+    def look(self, key: Key, without: str | None = None) -> Look:
+        """What is known now, but for the refusal of `without`. No await in here: nothing may change before the plan."""
         mirror = self._mirror
+        pods = mirror.pods.owned_by(key)
+        refusals = {target: text for target, text in self._refusals.texts(key).items() if target != without}
         claims = Asked(self._claims[key].fresh() if key in self._claims else {})
-        events = Asked(self._events[key].fresh() if key in self._events else {})
+        events = Asked(self._events[key].fresh() if key in self._events else {}, self._stuck(pods))
         observed = Observed(
             namespace=key[0],
             name=key[1],
@@ -98,10 +107,10 @@ class Observer:
             versions=mirror.versions.owned_by(key),
             upgrades=mirror.upgrades.owned_by(key),
             deployments=mirror.deployments.owned_by(key),
-            pods=mirror.pods.owned_by(key),
+            pods=pods,
             services=mirror.services.owned_by(key),
             slices=mirror.slices.owned_by(key),
-            refusals=dict(self._refusals.get(key, {})),
+            refusals=refusals,
             pod_events=events,
             claims=claims,
             may_start=self._slots.may_start(key),
@@ -115,18 +124,18 @@ class Observer:
         for uid in look.events.missing:
             self._events[key].put(uid, await self._newest_warning(key[0], uid))
 
-    def refused(self, key: Key, target: str, text: str) -> None:
-        self._refusals[key][target] = text
-
-    def accepted(self, key: Key, target: str) -> None:
-        if key in self._refusals:
-            self._refusals[key].pop(target, None)
-            if not self._refusals[key]:
-                del self._refusals[key]
-
     def forget(self, key: Key) -> None:
-        for memory in (self._claims, self._events, self._refusals):
-            memory.pop(key, None)
+        self._claims.pop(key, None)
+        self._events.pop(key, None)
+
+    def _stuck(self, pods: Iterable[Pod]) -> set[str]:
+        """Pods that have a node and no container for so long that an event may tell why."""
+        latest = self._clock.now() - timedelta(seconds=STUCK_SECONDS)
+        return {
+            pod.metadata.uid
+            for pod in pods
+            if pod.status.phase == "Pending" and pod.spec.node_name and pod.metadata.creation_timestamp < latest
+        }
 
     async def _claim(self, namespace: str, name: str) -> PersistentVolumeClaim | None:
         try:

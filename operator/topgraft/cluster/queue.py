@@ -9,7 +9,7 @@ from collections import Counter
 Key = tuple[str, str]
 """(namespace, name) of a Model."""
 
-FIRST_RETRY = 0.2
+FIRST_RETRY = 0.02
 LONGEST_RETRY = 60.0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +18,7 @@ from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.observer import Look, Observer
 from topgraft.cluster.queue import Key, WorkQueue
 from topgraft.cluster.recorder import Recorder
+from topgraft.cluster.refusals import Refusals
 from topgraft.cluster.slots import Slots
 from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Plan, Switch, Write
 from topgraft.rollout.observed import Observed
@@ -30,14 +30,6 @@ Planner = Callable[[Observed, datetime], Plan]
 LOOKS = 6
 """Live reads and refusals make a turn look again; more than this in one turn waits for the next."""
 PAUSED_SECONDS = 1.0
-
-
-@dataclass
-class Turn:
-    """One turn for one Model."""
-
-    key: Key
-    refused: set[str]
 
 
 class LookAgain(Exception):
@@ -55,17 +47,20 @@ class Reconciler:
         *,
         observer: Observer,
         recorder: Recorder,
+        refusals: Refusals,
         slots: Slots,
         plan: Planner,
+        clock: Clock,
     ) -> None:
         self._client = client
         self._mirror = mirror
         self._queue = queue
         self._observer = observer
         self._recorder = recorder
+        self._refusals = refusals
         self._slots = slots
         self._plan = plan
-        self._clock = Clock()
+        self._clock = clock
 
     async def work(self) -> None:
         """Take turns until the queue is closed."""
@@ -85,7 +80,7 @@ class Reconciler:
         """One turn, and when to take the next. Returns the outcome for the metrics."""
         fields = {"namespace": key[0], "model": key[1]}
         try:
-            look_again, refused = await self._turn(key)
+            look_again = await self._turn(key)
         except NotLeading:
             self._queue.add_after(key, PAUSED_SECONDS)
             return "paused"
@@ -101,55 +96,69 @@ class Reconciler:
             delay = self._queue.retry(key)
             log.exception("a turn failed, trying again in %.1f s", delay, extra=fields)
             return "error"
-        if refused:
-            self._queue.retry(key)
-        else:
-            self._queue.succeeded(key)
-        if look_again is not None:
-            self._queue.add_after(key, look_again)
-        return "refused" if refused else "ok"
+        self._queue.succeeded(key)
+        waits = [wait for wait in (look_again, self._refusals.next_due(key)) if wait is not None]
+        if waits:
+            self._queue.add_after(key, min(waits))
+        return "ok"
 
-    async def _turn(self, key: Key) -> tuple[float | None, bool]:
-        """Returns when to look again, in seconds, and whether the API server refused a write."""
-        turn = Turn(key, set())
+    async def _turn(self, key: Key) -> float | None:
+        """Returns when to look again, in seconds."""
+        for target in self._refusals.due(key):
+            await self._try_again(key, target)
         for _ in range(LOOKS):
             look = self._observer.look(key)
             if _nothing_left(look.observed):
                 self._observer.forget(key)
-                return None, False
+                self._refusals.forget(key)
+                return None
             plan = self._plan(look.observed, self._clock.now())
             if not look.complete:
                 await self._observer.complete(key, look)
                 continue
             if _starts_rollout(look, plan):
                 self._slots.starting(key)
-            if await self._carry_out(turn, plan):
+            if await self._carry_out(key, plan):
                 for event in plan.events:
                     self._recorder.record(event)
-                return plan.look_again, bool(turn.refused)
+                return plan.look_again
         raise LookAgain(f"still changing after {LOOKS} looks")
 
-    async def _carry_out(self, turn: Turn, plan: Plan) -> bool:
-        """Write the plan. False: something was refused for the first time, plan anew with that in view."""
-        blocked = False
-        for write in plan.writes:
-            target = _target(write)
-            if target in turn.refused:
-                # What follows may depend on it, but for the status, which tells why.
-                blocked = True
-            if blocked and not isinstance(write, ApplyStatus):
+    async def _try_again(self, key: Key, target: str) -> None:
+        """Try the one write that was refused, before anything is told: a status must not flap with each try."""
+        for _ in range(LOOKS):
+            look = self._observer.look(key, without=target)
+            plan = self._plan(look.observed, self._clock.now())
+            if not look.complete:
+                await self._observer.complete(key, look)
                 continue
-            try:
-                await self._write(turn.key, write)
-            except Refused as refusal:
-                if isinstance(write, ApplyStatus):
-                    raise
-                fields = {"namespace": turn.key[0], "model": turn.key[1], "object": target}
-                log.warning("the API server refused a write: %s", refusal, extra=fields)
-                self._observer.refused(turn.key, target, refusal.text)
-                turn.refused.add(target)
+            for write in plan.writes:
+                if _target(write) == target and not isinstance(write, ApplyStatus):
+                    await self._write_unless_refused(key, write)
+                    return
+            break
+        self._refusals.drop(key, target)
+
+    async def _carry_out(self, key: Key, plan: Plan) -> bool:
+        """Write the plan, but for what is refused already. False: something else was refused, plan anew with that."""
+        refused = self._refusals.texts(key)
+        for write in plan.writes:
+            if isinstance(write, ApplyStatus):
+                await self._write(key, write)
+            elif _target(write) not in refused and not await self._write_unless_refused(key, write):
                 return False
-            self._observer.accepted(turn.key, target)
+        return True
+
+    async def _write_unless_refused(self, key: Key, write: Write) -> bool:
+        target = _target(write)
+        try:
+            await self._write(key, write)
+        except Refused as refusal:
+            fields = {"namespace": key[0], "model": key[1], "object": target}
+            log.warning("the API server refused a write: %s", refusal, extra=fields)
+            self._refusals.add(key, target, refusal.text)
+            return False
+        self._refusals.drop(key, target)
         return True
 
     async def _write(self, key: Key, write: Write) -> None:

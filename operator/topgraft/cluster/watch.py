@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import kopf
+from kubernetes.aio.client import ApiClient
 
 from topgraft.cluster.cache import Object
 from topgraft.cluster.kinds import WATCHED, Kind
@@ -61,8 +62,28 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-def registry(mirror: Mirror) -> kopf.OperatorRegistry:
+def registry(mirror: Mirror, api: ApiClient) -> kopf.OperatorRegistry:
     handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        """The watches log in as the writes do: kopf asks again when the API server no longer takes the token."""
+        configuration = api.configuration
+        # Refreshes a token of limited life as a side effect.
+        token = await configuration.get_api_key_with_prefix("BearerToken") or ""
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            username=configuration.username or None,
+            password=configuration.password or None,
+            scheme=token.rpartition(" ")[0] or None,
+            token=token.rpartition(" ")[2] or None,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            trust_env=True,
+        )
+
     for kind in WATCHED:
         _register(kind, mirror, handlers)
     return handlers
@@ -74,13 +95,13 @@ def _register(kind: Kind, mirror: Mirror, handlers: kopf.OperatorRegistry) -> No
         mirror.watched(kind, cast(Object, event["object"]), gone=event["type"] == "DELETED")
 
 
-async def run(mirror: Mirror, namespaces: Sequence[str], stop: asyncio.Event) -> None:
+async def run(mirror: Mirror, api: ApiClient, namespaces: Sequence[str], stop: asyncio.Event) -> None:
     """Watch until `stop` is set or a signal ends the process. Raises when a watch dies for good.
 
     kopf cancels every task that is created after it started: what must outlive it is created before.
     """
     await kopf.operator(
-        registry=registry(mirror),
+        registry=registry(mirror, api),
         settings=settings(),
         standalone=True,
         clusterwide=not namespaces,

@@ -1,0 +1,54 @@
+"""The command `topgraft`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from topgraft.checks import tree
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; returns the exit status: 0, 1 for a failure, 2 for a wrong command line."""
+    parser = argparse.ArgumentParser(prog="topgraft", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"topgraft {version('topgraft')}")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    _add_operator(verbs.add_parser("operator", help="run the operator"))
+    tree.add_arguments(verbs.add_parser("digest", help="print the tree digest of mounted artifact volumes"))
+    options = parser.parse_args(arguments)
+    if options.verb == "digest":
+        return tree.run(options)
+    if not options.image:
+        parser.error("the operator's own image is not known: give --image or set TOPGRAFT_IMAGE")
+    # Only here: each preflight runs `digest`, which must not wait for the import of a Kubernetes client.
+    from topgraft import operator  # noqa: PLC0415
+
+    return operator.main(options)
+
+
+def _add_operator(parser: argparse.ArgumentParser) -> None:
+    env = os.environ
+    add = parser.add_argument
+    add("--namespace", action="append", default=[], metavar="NS", help="watch only this; repeat (default: the cluster)")
+    add("--lease-namespace", default=env.get("POD_NAMESPACE", "topgraft-system"), metavar="NS", help="$POD_NAMESPACE")
+    add("--image", default=env.get("TOPGRAFT_IMAGE", ""), help="this operator's image, for preflights; $TOPGRAFT_IMAGE")
+    add("--workers", type=_positive, default=20, metavar="N", help="Models worked on at once (default: 20)")
+    add("--max-concurrent-rollouts", type=_positive, metavar="N", help="rollouts in progress at once (default: any)")
+    add("--no-armed-standby", dest="armed_standby", action="store_false", help="write no standby EndpointSlices")
+    add("--log-format", choices=("json", "text"), default="json")
+    add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    add("--host", default="0.0.0.0", help="address of /healthz, /readyz and /metrics")  # noqa: S104 - the kubelet asks
+    add("--port", type=_positive, default=8080, metavar="N")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

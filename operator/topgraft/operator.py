@@ -1,0 +1,240 @@
+"""The wiring: one process from its start to its end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import platform
+import signal
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, NoReturn
+
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.config import ConfigException
+
+from topgraft.cluster import logs, metrics, watch
+from topgraft.cluster.client import Client, connect
+from topgraft.cluster.clock import Clock
+from topgraft.cluster.errors import ClusterError
+from topgraft.cluster.health import ClusterMetrics, Health, serve
+from topgraft.cluster.kinds import GROUP, OWN, VERSION
+from topgraft.cluster.lease import REQUEST_TIMEOUT, Elector, LeaseLost
+from topgraft.cluster.mirror import Mirror
+from topgraft.cluster.observer import Observer
+from topgraft.cluster.queue import WorkQueue
+from topgraft.cluster.reconciler import Reconciler
+from topgraft.cluster.recorder import Recorder
+from topgraft.cluster.refusals import Refusals
+from topgraft.cluster.resync import Resync
+from topgraft.cluster.slots import Slots
+from topgraft.rollout.observed import Settings
+from topgraft.rollout.plan import plan
+
+log = logging.getLogger(__name__)
+
+LEASE_NAME = "topgraft"
+LAST_TURNS_SECONDS = 5.0
+LAST_EVENTS_SECONDS = 2.0
+API_RETRY_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says. No `namespaces`: the whole cluster. No `max_concurrent_rollouts`: no limit."""
+
+    namespaces: tuple[str, ...]
+    lease_namespace: str
+    image: str
+    workers: int
+    max_concurrent_rollouts: int | None
+    armed_standby: bool
+    host: str
+    port: int
+
+
+class SetupError(Exception):
+    """The cluster or the configuration lacks something; the text says what and how to mend it."""
+
+
+class Operator:
+    """All parts of one process and how they hang together."""
+
+    def __init__(self, options: Options, api: ApiClient) -> None:
+        self._options = options
+        self._api = api
+        self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        lease_client = Client(api, may_write=lambda: True, timeout=REQUEST_TIMEOUT)
+        host = platform.node() or "topgraft"
+        self.elector = Elector(lease_client, options.lease_namespace, LEASE_NAME, host, os.environ.get("POD_NAME"))
+        self.client = Client(api, may_write=self.elector.valid)
+        self.queue = WorkQueue()
+        self.mirror = Mirror(self.queue.add)
+        self.recorder = Recorder(self.client, self.elector.identity)
+        slots = Slots(options.max_concurrent_rollouts, self.mirror.models)
+        settings = Settings(image=options.image, armed_standby=options.armed_standby)
+        refusals, clock = Refusals(), Clock()
+        observer = Observer(self.client, self.mirror, refusals=refusals, slots=slots, settings=settings, clock=clock)
+        self.reconciler = Reconciler(
+            self.client,
+            self.mirror,
+            self.queue,
+            observer=observer,
+            recorder=self.recorder,
+            refusals=refusals,
+            slots=slots,
+            plan=plan,
+            clock=clock,
+        )
+        self.resync = Resync(self.client, self.mirror, options.namespaces)
+        self.health = Health(self.elector, self.mirror)
+
+    async def run(self) -> None:
+        """Wait for the Lease, lead, and give it back at the end. Returns on SIGTERM or SIGINT.
+
+        Raises `SetupError`; anything else that is raised ended the work in mid-flight.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        metrics.BUILD.info({"version": version("topgraft")})
+        server = await serve(
+            self.health, ClusterMetrics(self.mirror, self.queue), self._options.host, self._options.port
+        )
+        try:
+            await self._unless_stopped(self._check_kinds())
+            await self._unless_stopped(self.elector.acquire())
+            if not self._stop.is_set():
+                await self._lead()
+        finally:
+            await server.cleanup()
+            await self._api.close()  # type: ignore[no-untyped-call]
+
+    async def _lead(self) -> None:
+        metrics.LEADER.set(1)
+        self._start("lease", self._hold())
+        try:
+            await self._unless_stopped(self.resync.fill())
+            if not self._stop.is_set():
+                await self._work()
+        finally:
+            await self._end_tasks()
+            await self.elector.release()
+            metrics.LEADER.set(0)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _work(self) -> None:
+        self._start("recorder", self.recorder.run())
+        self._start("resync", self.resync.repeat())
+        workers = [asyncio.create_task(self.reconciler.work()) for _ in range(self._options.workers)]
+        self.health.filled = True
+        log.info("the caches are filled", extra={"models": len(self.mirror.models), "pods": len(self.mirror.pods)})
+        try:
+            await watch.run(self.mirror, self._api, self._options.namespaces, self._stop)
+        finally:
+            # A turn is finished, not cut: its writes would else go on in the API server after the Lease is given back.
+            self.queue.close()
+            _, late = await asyncio.wait(workers, timeout=LAST_TURNS_SECONDS)
+            for worker in late:
+                worker.cancel()
+            await self.recorder.flush(LAST_EVENTS_SECONDS)
+
+    async def _hold(self) -> None:
+        try:
+            await self.elector.hold()
+        except LeaseLost as lost:
+            _die(f"ending at once, another process decides from here on: {lost}")
+
+    async def _check_kinds(self) -> None:
+        """Wait for the API server, and die when it does not know our kinds: a watch would only ever warn."""
+        while True:
+            try:
+                served = await self.client.served(GROUP, VERSION)
+            except ClusterError as error:
+                log.warning("cannot reach the API server yet: %s", error)
+                await asyncio.sleep(API_RETRY_SECONDS)
+                continue
+            if missing := [kind.plural for kind in OWN if kind.plural not in served]:
+                raise SetupError(
+                    f"the cluster does not serve {', '.join(f'{plural}.{GROUP}/{VERSION}' for plural in missing)}: "
+                    "install the custom resource definitions (kubectl apply --server-side -f crds/, or the Helm chart)"
+                )
+            return
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` beside the rest; its failure ends the process."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("%s failed", name, exc_info=error)
+                self._failure = error
+                self._stop.set()
+
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(ended)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for `work`, or for the order to stop."""
+        task = asyncio.create_task(work)
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            return
+        await task
+
+    async def _end_tasks(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _die(why: str) -> NoReturn:
+    """No clean-up: whatever this process still does, it does without the right to."""
+    log.critical(why)
+    logging.shutdown()
+    os._exit(1)
+
+
+async def run(options: Options) -> None:
+    """Run one operator process to its end."""
+    await Operator(options, await connect()).run()
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the verb `operator`; returns the exit status."""
+    logs.set_up(arguments.log_format, arguments.log_level)
+    options = Options(
+        namespaces=tuple(dict.fromkeys(arguments.namespace)),
+        lease_namespace=arguments.lease_namespace,
+        image=arguments.image,
+        workers=arguments.workers,
+        max_concurrent_rollouts=arguments.max_concurrent_rollouts,
+        armed_standby=arguments.armed_standby,
+        host=arguments.host,
+        port=arguments.port,
+    )
+    try:
+        asyncio.run(run(options))
+    except SetupError as error:
+        log.critical("%s", error)
+    except ConfigException as error:
+        log.critical("neither a ServiceAccount nor a KUBECONFIG to log in with: %s", error)
+    except Exception:
+        log.critical("the operator failed", exc_info=True)
+    else:
+        return 0
+    return 1
