@@ -122,7 +122,8 @@ def _arming(at: Situation) -> Iterator[Write]:
         if name not in ours:
             yield Apply(render.standby_slice(at.model, pod))
     for name, one in ours.items():
-        if name not in wanted:
+        if name not in wanted and any(render.standby_name(pod.name) == name for pod in at.seen.pods):
+            # With the pod gone the garbage collector takes the slice.
             yield disarm(one)
 
 

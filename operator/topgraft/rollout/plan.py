@@ -35,6 +35,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if move is not None and not blocked:
         return move
     step = progress(at)
+    if step.phase is Phase.DERIVING:
+        return Plan(children(at, preparing=False))
     told = statuses(at, step)
     if step.failed is not None:
         # The failure is remembered before anything is torn down, or a crash in between would try it again.
@@ -78,8 +80,8 @@ def _events(at: Situation, step: Progress) -> tuple[Event, ...]:
         return (Event(about, "Warning", step.failed.reason, f"{to}: {step.failed.message}"),)
     if step.phase is Phase.WAITING and not any(c.reason == step.reason for c in at.model.status.conditions):
         return (Event(about, "Warning", step.reason, step.message),)
-    if step.phase is Phase.PREPARING and to is not None and (old is None or old.to != to) and at.target.body is None:
+    if step.phase is Phase.PREPARING and to is not None and (old is None or old.to != to):
         return (Event(about, "Normal", "RolloutStarted", f"{at.stable or 'nothing'} → {to}"),)
-    if step.phase is Phase.BAKING and step.until is not None and at.now >= step.until:
+    if at.baked:
         return (Event(about, "Normal", "RolloutSucceeded", f"{at.serving} is stable now"),)
     return ()

@@ -20,6 +20,7 @@ class Phase(Enum):
     UNDECIDED = "Undecided"
     BLOCKED = "Blocked"
     QUEUED = "Queued"
+    DERIVING = "Deriving"
     PREPARING = "Preparing"
     WAITING = "Waiting"
     BACKOFF = "Backoff"
@@ -60,7 +61,7 @@ def progress(at: Situation) -> Progress:
         text = f"going back from {at.serving} to {at.wanted}, which has no ready pod yet{_first_fault(at, at.wanted)}"
         return Progress(Phase.SETTLING, "RollingBack", text)
     if target.body is not None and at.failure is None:
-        return Progress(Phase.PREPARING, "Deriving", f"making ModelVersion {target.version}")
+        return Progress(Phase.DERIVING, "Deriving", f"making ModelVersion {target.version}")
     if at.baking and at.wanted == at.serving:
         ends = at.bake_ends
         text = (
@@ -150,4 +151,4 @@ def _steady(at: Situation) -> Progress:
         return Progress(
             Phase.SETTLING, reason, f"{ready} of {at.replicas} pods of {name} are ready{': ' + fault if fault else ''}"
         )
-    return Progress(Phase.STEADY, "Serving", f"{name} serves with {ready} ready pods", until=at.standby_ends)
+    return Progress(Phase.STEADY, "Serving", f"{name} serves with {ready} ready pods")

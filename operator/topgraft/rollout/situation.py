@@ -62,13 +62,24 @@ class Situation:
         return self.decision.to if self.decision else None
 
     @property
-    def stable(self) -> str | None:
+    def recorded_stable(self) -> str | None:
         """Trusts the decision, not the status: that alone says what was left, and why, also after a crash."""
         decision = self.decision
         if decision is None:
             return None
         ended = self.model.status.stable_version == decision.to
         return decision.to if decision.direction != "Forward" or ended else decision.origin
+
+    @cached_property
+    def baked(self) -> bool:
+        """Whether this very look ends the bake: its time is over and all pods are ready."""
+        ends = self.bake_ends
+        whole = self.ready(self.serving) >= self.replicas and self.serving_fault is None
+        return ends is not None and self.now >= ends and whole and self.wanted == self.serving
+
+    @property
+    def stable(self) -> str | None:
+        return self.serving if self.baked else self.recorded_stable
 
     @property
     def baking(self) -> bool:
@@ -107,18 +118,18 @@ class Situation:
         target = self.target
         if target.version is None or self.failure is None:
             return target
-        for name in (self.stable, target.base):
+        for name in (self.recorded_stable, target.base):
             if name is None or name == target.version:
                 continue
             instead = replace(target, version=name, trigger="Fallback", body=None)
             instead = replace(instead, attempt=attempt_hash(self.model, self.versions, instead))
-            if name == self.stable or (name in self.versions and not self.failure_of(name, instead.attempt)):
+            if name == self.recorded_stable or (name in self.versions and not self.failure_of(name, instead.attempt)):
                 return instead
         return replace(target, version=None)
 
     @property
     def wanted(self) -> str | None:
-        return self.goal.version or self.stable
+        return self.goal.version or self.recorded_stable
 
     @cached_property
     def policy(self) -> RollbackPolicy:
@@ -203,7 +214,7 @@ class Situation:
             return _as_final(worst(self.faults(serving))) or Fault(
                 "NoReadyPods", f"no pod of {serving!r} is ready: {self._unready(serving)}", True, since, True
             )
-        if not self.baking:
+        if serving == self.recorded_stable:
             return None
         for pod in self.pods(serving):
             for status in pod.status.container_statuses:
@@ -250,7 +261,7 @@ class Situation:
     @property
     def bake_ends(self) -> datetime | None:
         """When the bake is over; None outside of one. At 0 replicas there is nothing to watch."""
-        if not self.baking or self.decision is None:
+        if self.serving == self.recorded_stable or self.decision is None:
             return None
         return self.decision.time + timedelta(seconds=self.policy.bake_seconds if self.replicas else 0)
 

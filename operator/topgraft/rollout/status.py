@@ -79,12 +79,10 @@ def _ready(at: Situation, step: Progress) -> Iterator[Says]:
 
 def model_status(at: Situation, step: Progress) -> dict[str, Any]:
     model, old = at.model, at.model.status
-    baked = at.baking and step.phase is Phase.BAKING and step.until is not None and at.now >= step.until
-    stable = at.serving if baked else at.stable
     ready = at.ready(at.serving)
     serving = at.versions.get(at.serving or "")
     said = (*_ready(at, step), *_traffic(at, ready), *_notices(at))
-    running = None if baked else _rollout(at, step)
+    running = _rollout(at, step)
     body = {
         "observedGeneration": model.metadata.generation,
         "conditions": stamp(said, old.conditions, model.metadata.generation, at.now),
@@ -93,7 +91,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "baseVersion": at.target.base or old.base_version,
         "baseRank": _base_rank(at),
         "servingVersion": at.serving or old.serving_version,
-        "stableVersion": stable,
+        "stableVersion": at.stable,
         "previousVersion": at.previous,
         "candidateVersion": at.goal.version if _candidate(at, step) else None,
         "governingUpgrade": _governing(at),
@@ -101,7 +99,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "artifactDigest": _digest(serving) or old.artifact_digest,
         "rollout": running,
         "lastRollback": _last_rollback(at),
-        "finishedTime": rfc3339(at.now) if baked else old.finished_time and rfc3339(old.finished_time),
+        "finishedTime": rfc3339(at.now) if at.baked else old.finished_time and rfc3339(old.finished_time),
         "replicas": len(at.pods(at.serving)) if at.serving else 0,
         "selector": ",".join(f"{k}={v}" for k, v in labels(model, at.serving, "serving").items())
         if at.serving

@@ -72,13 +72,13 @@ def _record(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> dict[str,
     ended = (serves and not at.baking and step.phase in (Phase.STEADY, Phase.SETTLING)) or at.failure is not None
     decided = at.decision.time if at.decision and serves else None
     started = at.model.status.rollout.start_time if at.model.status.rollout else None
-    report = at.report(version) if version else None
+    report = at.report(version) if version and (serves or at.failure) else None
     after = version.status.artifact.digest if version and version.status.artifact else None
     if version is not None and report is not None and report.complete(version):
         after = artifact_digest(version, report)
     proof = {"before": base.status.artifact.digest if base and base.status.artifact else None, "after": after}
     proof = {key: value for key, value in proof.items() if value}
-    digest = Image.parse(at.image(version, report)).digest if version else ""
+    digest = Image.parse(at.image(version, report)).digest if version and (serves or at.failure) else ""
     return {
         "fromVersion": old.from_version if same else at.stable,
         "toVersion": target.version,

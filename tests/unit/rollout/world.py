@@ -1,0 +1,305 @@
+"""A cluster in memory for the pure core: applies what `plan` asks for and plays kubelet, scheduler and controllers.
+
+Only for tests of decisions: time is a number, pods become ready at once, faults are named by the image's tag.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from topgraft.api.adapterupgrade import AdapterUpgrade
+from topgraft.api.model import Model
+from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout import views
+from topgraft.rollout.conditions import rfc3339
+from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Event, Plan, Switch
+from topgraft.rollout.observed import Observed, Settings
+from topgraft.rollout.plan import plan
+
+NAMESPACE = "team"
+MODEL = "digits"
+REPOSITORY = "registry.local/digits"
+OWN = {"Model": Model, "ModelVersion": ModelVersion, "AdapterUpgrade": AdapterUpgrade}
+VIEWS = {
+    "Deployment": views.Deployment,
+    "Pod": views.Pod,
+    "Service": views.Service,
+    "EndpointSlice": views.EndpointSlice,
+}
+
+
+class Crash(Exception):
+    """The operator was killed."""
+
+
+@dataclass
+class World:
+    """`images` maps a tag to what its pods do: ok, crash, missing, unready, class:<Name>; unknown tags are ok."""
+
+    images: dict[str, str] = field(default_factory=dict)
+    now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    writes: list[tuple[str, str, str]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    artifact: str = "sha256:" + "a" * 64
+    refusals: dict[str, str] = field(default_factory=dict)
+    dead: set[str] = field(default_factory=set)
+    crash_at: int | None = None
+    version: int = 0
+
+    # -- the user ---------------------------------------------------------------------------------------------------
+    def put(self, kind: str, name: str, spec: dict[str, Any], **meta: Any) -> None:
+        old = self.objects.get((kind, name))
+        body = {"apiVersion": "topgraft.dev/v1alpha1", "kind": kind, "spec": spec}
+        body["metadata"] = {**(old["metadata"] if old else {}), "name": name, "namespace": NAMESPACE, **meta}
+        if old:
+            body["status"] = old.get("status", {})
+        self._store(body, spec_changed=old is None or old["spec"] != spec)
+
+    def model(self, **spec: Any) -> None:
+        default = {"replicas": 2}
+        serving = {**default, **spec.pop("serving", {})}
+        self.put("Model", MODEL, {"modelTypeId": "classifier", "serving": serving, **spec})
+
+    def base(self, name: str = "digits-1", tag: str = "v1", **spec: Any) -> None:
+        artifact = {"volumes": [{"name": "weights", "mountPath": "/weights", "configMap": {"name": "weights"}}]}
+        adapter = {"image": f"{REPOSITORY}:{tag}"}
+        self.put("ModelVersion", name, {"modelRef": {"name": MODEL}, "artifact": artifact, "adapter": adapter, **spec})
+
+    def upgrade(self, tag: str, name: str = "digits", **spec: Any) -> None:
+        adapter = {"image": tag if "/" in tag else f"{REPOSITORY}:{tag}"}
+        self.put("AdapterUpgrade", name, {"modelRef": {"name": MODEL}, "adapter": adapter, "reason": "BugFix", **spec})
+
+    def remove(self, kind: str, name: str) -> None:
+        self.objects.pop((kind, name), None)
+
+    def annotate(self, kind: str, name: str, **annotations: str) -> None:
+        meta = self.objects[kind, name]["metadata"]
+        meta["annotations"] = {
+            **meta.get("annotations", {}),
+            **{k.replace("__", "/").replace("_", "-"): v for k, v in annotations.items()},
+        }
+
+    # -- the API server ---------------------------------------------------------------------------------------------
+    def _store(self, body: dict[str, Any], *, spec_changed: bool = True) -> None:
+        self.version += 1
+        meta = body["metadata"]
+        meta["resourceVersion"] = str(self.version)
+        meta.setdefault("uid", f"uid-{self.version}")
+        meta.setdefault("creationTimestamp", rfc3339(self.now))
+        meta["generation"] = meta.get("generation", 0) + (1 if spec_changed else 0)
+        self.objects[body["kind"], meta["name"]] = body
+
+    def _apply(self, body: dict[str, Any]) -> None:
+        kind, name = body["kind"], body["metadata"]["name"]
+        old = self.objects.get((kind, name))
+        new = copy.deepcopy(body)
+        if old is not None:
+            new["metadata"] = {**old["metadata"], **new["metadata"]}
+            new["status"] = old.get("status", {})
+        self._store(new, spec_changed=old is None or old.get("spec") != new.get("spec"))
+
+    def execute(self, made: Plan) -> None:
+        self.events += made.events
+        for write in made.writes:
+            match write:
+                case Apply(body):
+                    text = self.refusals.get(f"{body['kind']}/{body['metadata']['name']}")
+                    if text is None:
+                        self._note("apply", body)
+                        self._apply(body)
+                case ApplyStatus(body):
+                    self._note("status", body)
+                    target = self.objects[body["kind"], body["metadata"]["name"]]
+                    target["status"] = copy.deepcopy(body["status"])
+                    self._store(target, spec_changed=False)
+                case Switch(body, seen):
+                    live = self.objects.get(("Service", body["metadata"]["name"]))
+                    found = live["metadata"].get("annotations", {}).get(views.DECISION) if live else None
+                    assert found == seen, "a stale switch"
+                    self._note("switch", body)
+                    self._apply(body)
+                case Delete(kind, _, name, uid):
+                    live = self.objects.get((kind, name))
+                    if live is not None and live["metadata"]["uid"] == uid:
+                        self._note("delete", live)
+                        del self.objects[kind, name]
+
+    def _note(self, verb: str, body: dict[str, Any]) -> None:
+        self.writes.append((verb, body["kind"], body["metadata"]["name"]))
+        if self.crash_at is not None and len(self.writes) > self.crash_at:
+            self.writes.pop()
+            raise Crash
+
+    # -- controllers and kubelet ------------------------------------------------------------------------------------
+    def settle(self) -> None:
+        """Everything that runs beside the operator catches up."""
+        for (kind, _), body in list(self.objects.items()):
+            if kind == "Deployment":
+                self._run_deployment(body)
+            elif kind == "Pod" and body["metadata"]["labels"][views.ROLE_LABEL] == "preflight":
+                self._run_preflight(body)
+        self._collect()
+        self._endpoints()
+
+    def _collect(self) -> None:
+        uids = {body["metadata"]["uid"] for body in self.objects.values()}
+        for key, body in list(self.objects.items()):
+            owners = body["metadata"].get("ownerReferences", [])
+            if owners and not any(owner["uid"] in uids for owner in owners):
+                del self.objects[key]
+
+    def _behaviour(self, image: str) -> str:
+        tag = image.partition("@")[0].rpartition(":")[2]
+        return self.images.get(tag, "ok")
+
+    def _run_deployment(self, body: dict[str, Any]) -> None:
+        name, count = body["metadata"]["name"], body["spec"]["replicas"]
+        image = body["spec"]["template"]["spec"]["containers"][0]["image"]
+        mine = [n for (k, n), p in self.objects.items() if k == "Pod" and p["metadata"].get("deployment") == name]
+        for pod in mine[count:]:
+            del self.objects["Pod", pod]
+        for index in range(len(mine), count):
+            self._start_pod(body, f"{name}-{self.version}-{index}")
+        for pod in (p for (k, _), p in self.objects.items() if k == "Pod" and p["metadata"].get("deployment") == name):
+            self._run_pod(pod, self._behaviour(image))
+        running = [p for (k, _), p in self.objects.items() if k == "Pod" and p["metadata"].get("deployment") == name]
+        body["status"] = {"replicas": count, "updatedReplicas": len(running), "readyReplicas": len(running)}
+
+    def _start_pod(self, deployment: dict[str, Any], name: str) -> None:
+        template = deployment["spec"]["template"]
+        meta = {"name": name, "namespace": NAMESPACE, "labels": dict(template["metadata"]["labels"])}
+        meta["ownerReferences"] = [{"kind": "Deployment", "name": "", "uid": deployment["metadata"]["uid"]}]
+        meta["deployment"] = deployment["metadata"]["name"]
+        self._store({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"nodeName": "node-1"}})
+        self.objects["Pod", name]["status"] = {"podIP": f"10.0.{self.version // 250}.{self.version % 250}"}
+
+    def _run_pod(self, pod: dict[str, Any], behaviour: str) -> None:
+        if pod["metadata"]["name"] in self.dead or pod["metadata"]["deployment"] in self.dead:
+            behaviour = "unready"
+        container: dict[str, Any] = {"name": "adapter", "ready": behaviour == "ok", "restartCount": 0, "imageID": ""}
+        match behaviour:
+            case "crash":
+                ended = {"exitCode": 1, "reason": "Error", "message": "", "finishedAt": rfc3339(self.now)}
+                container |= {"restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+                container["lastState"] = {"terminated": ended}
+            case "missing":
+                waiting = {"reason": "ImagePullBackOff", "message": "failed to pull: manifest not found"}
+                container["state"] = {"waiting": waiting}
+            case "registry":
+                waiting = {"reason": "ErrImagePull", "message": "dial tcp: connection refused"}
+                container["state"] = {"waiting": waiting}
+            case _:
+                container["state"] = {"running": {"startedAt": rfc3339(self.now)}}
+        ready, old = behaviour == "ok", pod["status"].get("conditions", [{}])[0]
+        status = "True" if ready else "False"
+        moved = old.get("lastTransitionTime") if old.get("status") == status else rfc3339(self.now)
+        pod["status"] |= {
+            "phase": "Running",
+            "startTime": pod["metadata"]["creationTimestamp"],
+            "conditions": [{"type": "Ready", "status": status, "lastTransitionTime": moved}],
+            "containerStatuses": [container],
+        }
+
+    def _run_preflight(self, pod: dict[str, Any]) -> None:
+        image = next(c["image"] for c in pod["spec"]["containers"] if c["name"] == "inspect")
+        behaviour = self._behaviour(image)
+        if behaviour in ("missing", "registry"):
+            text = "manifest not found" if behaviour == "missing" else "connection refused"
+            waiting = {"waiting": {"reason": "ErrImagePull", "message": text}}
+            pod["status"] = {
+                "phase": "Pending",
+                "startTime": pod["metadata"]["creationTimestamp"],
+                "containerStatuses": [{"name": "inspect", "state": waiting}],
+            }
+            return
+        name = behaviour.partition(":")[2] if behaviour.startswith("class:") else "DigitsAdapter"
+        inspected = {"module": "digits_adapter", "className": name, "sdkVersion": "0.1.0", "apiDigest": "sha256:1"}
+        inspected["api"] = {"inputs": [], "outputs": []}
+        digested = {"digest": self.artifact, "files": 1, "bytes": 10, "seconds": 0.1}
+        image_id = f"{REPOSITORY}@sha256:{abs(hash(image)) % 10**10:064d}"
+        pod["status"] = {
+            "phase": "Succeeded",
+            "containerStatuses": [
+                {"name": n, "imageID": image_id, "state": {"terminated": {"exitCode": 0, "message": json.dumps(said)}}}
+                for n, said in (("digest", digested), ("inspect", inspected))
+            ],
+        }
+
+    def _endpoints(self) -> None:
+        """The EndpointSlice controller: one slice with the ready pods that the Service selects."""
+        service = self.objects.get(("Service", MODEL))
+        if service is None:
+            return
+        selector = service["spec"]["selector"]
+        chosen = [
+            p
+            for (k, _), p in self.objects.items()
+            if k == "Pod" and selector.items() <= p["metadata"]["labels"].items()
+        ]
+        endpoints = [{"addresses": [p["status"]["podIP"]], "conditions": {"ready": True}} for p in chosen]
+        meta = {"name": f"{MODEL}-abc", "namespace": NAMESPACE, "labels": {views.MODEL_LABEL: MODEL}}
+        self._store({"apiVersion": "v1", "kind": "EndpointSlice", "metadata": meta, "endpoints": endpoints})
+
+    # -- the operator -----------------------------------------------------------------------------------------------
+    def observe(self) -> Observed:
+        def all_of(kind: str) -> tuple[Any, ...]:
+            read = (OWN | VIEWS)[kind].model_validate
+            return tuple(read(copy.deepcopy(b)) for (k, _), b in sorted(self.objects.items()) if k == kind)
+
+        models = all_of("Model")
+        return Observed(
+            NAMESPACE,
+            MODEL,
+            Settings("topgraft:test"),
+            model=models[0] if models else None,
+            versions=all_of("ModelVersion"),
+            upgrades=all_of("AdapterUpgrade"),
+            deployments=all_of("Deployment"),
+            pods=all_of("Pod"),
+            services=all_of("Service"),
+            slices=all_of("EndpointSlice"),
+            refusals=dict(self.refusals),
+        )
+
+    def turn(self) -> Plan:
+        made = plan(self.observe(), self.now)
+        self.execute(made)
+        return made
+
+    def run(self, seconds: float = 0.0, check: Callable[[World], None] | None = None) -> None:
+        """Let the world and the operator run until nothing is written for the given time."""
+        end = self.now + timedelta(seconds=seconds)
+        for _ in range(2000):
+            self.settle()
+            if check:
+                check(self)
+            before = len(self.writes)
+            made = self.turn()
+            if len(self.writes) > before:
+                continue
+            if self.now >= end:
+                return
+            left = (end - self.now).total_seconds()
+            self.now += timedelta(seconds=min(left, max(0.05, left if made.look_again is None else made.look_again)))
+        raise AssertionError(f"the operator never comes to rest: {self.writes[-12:]}")
+
+    # -- questions --------------------------------------------------------------------------------------------------
+    @property
+    def serving(self) -> str | None:
+        service = self.objects.get(("Service", MODEL))
+        return service["spec"]["selector"][views.VERSION_LABEL] if service else None
+
+    @property
+    def serving_tag(self) -> str | None:
+        version = self.objects.get(("ModelVersion", self.serving or ""))
+        return version["spec"]["adapter"]["image"].rpartition(":")[2] if version else None
+
+    def conditions(self, kind: str, name: str) -> dict[str, tuple[str, str]]:
+        found = self.objects[kind, name].get("status", {}).get("conditions", [])
+        return {c["type"]: (c["status"], c["reason"]) for c in found}
