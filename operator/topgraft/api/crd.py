@@ -121,7 +121,7 @@ def structural(schema: Schema, definitions: Schema, *, in_items: bool = False) -
         del schema["additionalProperties"]
     if forbidden := sorted(FORBIDDEN & schema.keys()):
         raise TypeError(f"a CRD has no {', '.join(forbidden)}: {schema}")
-    if not schema.keys() & {"type", "x-kubernetes-int-or-string"}:
+    if not schema.keys() & {"type", "x-kubernetes-int-or-string"} or schema.get("additionalProperties") is True:
         raise TypeError(f"a CRD needs a type at every node: {schema}")
     if "items" in schema:
         schema["items"] = structural(schema["items"], definitions, in_items=True)
