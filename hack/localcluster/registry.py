@@ -35,7 +35,7 @@ def start(at: Settings) -> None:
 
 def ensure_base(at: Settings) -> None:
     """The base image in the registry, as `base:bookworm` and as the pods' pause image."""
-    if _has(BASE) and _has(PAUSE):
+    if has(BASE) and has(PAUSE):
         return
     root = at.home / "base"
     if not (root / "complete").exists():
@@ -76,7 +76,7 @@ def _debootstrap(root: Path) -> None:
     (root / "complete").touch()
 
 
-def _has(image: str) -> bool:
+def has(image: str) -> bool:
     name, tag = image.split(":")
     return _get(f"http://127.0.0.1:{REGISTRY_PORT}/v2/{name}/manifests/{tag}")
 
