@@ -1,0 +1,103 @@
+from typing import Any
+
+from topgraft.cluster.cache import Cache, Object
+from topgraft.cluster.queue import Key
+
+
+def obj(uid: str, version: int, model: str | None = "m", namespace: str = "ns", **more: Any) -> Object:
+    labels = {"model": model} if model else {}
+    metadata = {"uid": uid, "name": uid, "namespace": namespace, "resourceVersion": str(version), "labels": labels}
+    return {"metadata": metadata, **more}
+
+
+def owner(one: Object) -> Key | None:
+    name = one["metadata"]["labels"].get("model")
+    return (one["metadata"]["namespace"], name) if name else None
+
+
+def make() -> Cache[str]:
+    return Cache(lambda one: one["metadata"]["resourceVersion"], owner)
+
+
+M, N = ("ns", "m"), ("ns", "n")
+
+
+def test_only_news_touches_the_owner() -> None:
+    cache = make()
+    assert cache.observe(obj("a", 5)) == {M}
+    assert cache.observe(obj("a", 5)) == set()
+    assert cache.observe(obj("a", 4)) == set()
+    assert cache.owned_by(M) == ("5",)
+
+
+def test_versions_are_numbers_not_text() -> None:
+    cache = make()
+    cache.observe(obj("a", 9))
+    assert cache.observe(obj("a", 10)) == {M}
+
+
+def test_a_late_answer_does_not_bring_back_what_is_deleted() -> None:
+    cache = make()
+    cache.observe(obj("a", 5))
+    assert cache.forget("a", 7) == {M}
+    assert cache.observe(obj("a", 6)) == set()
+    assert cache.owned_by(M) == ()
+
+
+def test_an_object_whose_label_was_taken_and_given_back_is_seen_again() -> None:
+    cache = make()
+    cache.observe(obj("a", 5))
+    cache.forget("a", 7)
+    assert cache.observe(obj("a", 8)) == {M}
+
+
+def test_a_live_read_of_an_object_without_its_label_counts_for_the_owner_who_read_it() -> None:
+    cache = make()
+    cache.observe(obj("a", 5))
+    cache.forget("a", 7)
+    assert cache.observe(obj("a", 7, model=None), owner=M) == {M}
+    assert cache.owned_by(M) == ("7",)
+
+
+def test_an_object_that_moves_touches_both_owners() -> None:
+    cache = make()
+    cache.observe(obj("a", 5))
+    assert cache.observe(obj("a", 6, model="n")) == {M, N}
+    assert cache.owned_by(M) == ()
+    assert cache.owned_by(N) == ("6",)
+
+
+def test_sweep_drops_what_the_list_lacks_but_not_what_is_newer_than_the_list() -> None:
+    cache = make()
+    for uid, version in (("kept", 5), ("ghost", 6), ("young", 12)):
+        cache.observe(obj(uid, version))
+    ghosts, touched = cache.sweep({"kept"}, 10)
+    assert (ghosts, touched) == (["ghost"], {M})
+    assert cache.owned_by(M) == ("5", "12")
+
+
+def test_sweep_of_one_namespace_leaves_the_others() -> None:
+    cache = make()
+    cache.observe(obj("here", 5))
+    cache.observe(obj("there", 5, namespace="other"))
+    ghosts, _ = cache.sweep(set(), 10, "ns")
+    assert ghosts == ["here"]
+    assert len(cache) == 1
+
+
+def test_an_unreadable_object_is_left_out_and_the_rest_goes_on() -> None:
+    def parse(one: Object) -> str:
+        if "bad" in one:
+            raise ValueError("bad")
+        return "fine"
+
+    cache = Cache(parse, owner)
+    assert cache.observe(obj("a", 5, bad=True)) == set()
+    assert cache.observe(obj("b", 5)) == {M}
+
+
+def test_nothing_stays_behind_for_an_owner_without_objects() -> None:
+    cache = make()
+    cache.observe(obj("a", 5))
+    cache.forget("a", 6)
+    assert list(cache.owners()) == []
