@@ -159,7 +159,7 @@ class Walk:
 
     def _count(self, path: bytes) -> None:
         if not self._left:
-            raise self._too_large(path, f"has one entry more than the {self._max_entries:,} that a volume may have")
+            raise self._too_large(path, f"is over the limit of {self._max_entries:,} files, links and directories")
         self._left -= 1
 
     def _too_large(self, path: bytes, what: str) -> CheckError:
