@@ -138,7 +138,7 @@ def _standby_pods(at: Situation) -> tuple[Pod, ...]:
 
 
 def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iterator[Write]:
-    """What no step needs any more. Only what was seen and is ours goes; a preflight pod stays until the bake is over."""
+    """What no step needs any more. Only what was seen and is ours goes; a preflight pod stays through the bake."""
     undecided = at.target.version is None and at.failure is None
     namespace = at.model.metadata.namespace
     for name, deployment in at.deployments.items():

@@ -1,13 +1,12 @@
-"""Does the new adapter fit: the same repository, class, interface and artifact bytes as the version it is derived from."""
+"""Does the new adapter fit: repository, class, interface and artifact bytes of the version it is derived from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
-from topgraft.api.modelversion import ModelVersion
+from topgraft.api.modelversion import ApiItem, Column, ModelVersion
 from topgraft.rollout.content import digest
 from topgraft.rollout.image import Image
 from topgraft.rollout.preflight import Report
@@ -65,82 +64,88 @@ def _artifact(version: ModelVersion, parent: ModelVersion | None, report: Report
         expected.append((f"ModelVersion {parent.metadata.name!r}", parent.status.artifact.digest))
     for source, value in expected:
         if value and value != found:
-            message = f"the artifacts' digest is {found}, {source} says {value}: restore the files, or make a new ModelVersion"
+            message = (
+                f"the artifacts' digest is {found}, {source} says {value}: restore the files or make a ModelVersion"
+            )
             return Refusal("ArtifactsChanged", message)
     return None
 
 
 def _identity(version: ModelVersion, parent: ModelVersion | None, report: Report) -> Iterable[Refusal | None]:
-    said = report.contract or {}
-    known = parent.status.adapter if parent is not None else None
+    said, known = report.contract, parent.status.adapter if parent is not None else None
+    if said is None:
+        return
+    declared = version.spec.adapter
     pairs = (
-        ("ModuleMismatch", "module", said.get("module"), version.spec.adapter.module, known and known.module),
-        (
-            "ClassMismatch",
-            "className",
-            said.get("className"),
-            version.spec.adapter.class_name,
-            known and known.class_name,
-        ),
+        ("ModuleMismatch", "module", said.module, declared.module, known.module if known else None),
+        ("ClassMismatch", "className", said.class_name, declared.class_name, known.class_name if known else None),
     )
-    for reason, field, found, declared, recorded in pairs:
-        expected = declared or recorded
+    for reason, field, found, own, recorded in pairs:
+        expected = own or recorded
         if expected and found != expected:
-            source = f"spec.adapter.{field}" if declared else f"ModelVersion {parent.metadata.name!r}" if parent else ""
-            message = (
-                f"the adapter image provides {field} {found!r}, {source} says {expected!r}: an upgrade keeps its class"
+            source = f"spec.adapter.{field}" if own else f"ModelVersion {version.spec.parent_version!r}"
+            yield Refusal(
+                reason, f"the image provides {field} {found!r}, {source} says {expected!r}: an upgrade keeps it"
             )
-            yield Refusal(reason, message)
 
 
 def _api(version: ModelVersion, parent: ModelVersion | None, report: Report) -> Refusal | None:
-    if parent is None or parent.status.api is None or version.spec.adapter.contract != "Topgraft":
+    old = parent.status if parent is not None else None
+    if old is None or old.api_digest is None or report.contract is None or report.contract.api_digest == old.api_digest:
         return None
-    new = (report.contract or {}).get("api")
-    if new is None:
-        changed = (report.contract or {}).get("apiDigest") != parent.status.api_digest
-        breaks = ["the interface is too large to compare in detail and has another digest"] if changed else []
+    new = report.contract.api
+    if new is None or old.api is None:
+        breaks = ["the interface is too long to be compared item by item, and its digest differs"]
     else:
-        old = parent.status.api
-        breaks = [
-            *breaking_changes("input", _items(old.inputs), new.get("inputs", []), added_may_be_required=False),
-            *breaking_changes("output", _items(old.outputs), new.get("outputs", []), added_may_be_required=True),
-        ]
+        breaks = [*breaking_inputs(old.api.inputs, new.inputs), *breaking_outputs(old.api.outputs, new.outputs)]
     if not breaks:
         return None
     return Refusal("ApiIncompatible", f"{'; '.join(breaks)[:500]}: keep the interface or set spec.allowApiBreak")
 
 
-def _items(items: Iterable[Any]) -> list[dict[str, Any]]:
-    return [i if isinstance(i, dict) else i.model_dump(by_alias=True, exclude_none=True) for i in items]
+Item = ApiItem | Column
 
 
-def breaking_changes(
-    kind: str, old: list[dict[str, Any]], new: list[dict[str, Any]], *, added_may_be_required: bool
-) -> list[str]:
-    """The changes of an interface that break a caller (Foundry's rule): something removed or renamed, another type,
-    optional made required, a new required input. What is new and optional breaks nobody; nor does a new output."""
-    after = {item["name"]: item for item in new}
-    before = {item["name"]: item for item in old}
-    found = []
-    for name, item in before.items():
-        if name not in after:
-            found.append(f"{kind} {name!r} was removed")
+def breaking_inputs(old: Sequence[Item], new: Sequence[Item], kind: str = "input") -> Iterator[str]:
+    """What breaks a caller who sends the old inputs: one removed or of another type, one that is required now."""
+    yield from _changed(old, new, kind, breaking_inputs)
+    before = {item.name: item for item in old}
+    for item in new:
+        known = before.get(item.name)
+        if known is None and _required(item):
+            yield f"{kind} {item.name!r} is new and required"
+        elif known is not None and _required(item) and not _required(known):
+            yield f"{kind} {item.name!r} was optional, is required"
+
+
+def breaking_outputs(old: Sequence[Item], new: Sequence[Item], kind: str = "output") -> Iterator[str]:
+    """What breaks a caller who reads the old outputs: one removed, of another type, or no longer always there."""
+    yield from _changed(old, new, kind, breaking_outputs)
+    after = {item.name: item for item in new}
+    for item in old:
+        if item.name in after and _required(item) and not _required(after[item.name]):
+            yield f"{kind} {item.name!r} was always there, is optional"
+
+
+def _changed(
+    old: Sequence[Item],
+    new: Sequence[Item],
+    kind: str,
+    columns: Callable[[Sequence[Item], Sequence[Item], str], Iterator[str]],
+) -> Iterator[str]:
+    after = {item.name: item for item in new}
+    for item in old:
+        now = after.get(item.name)
+        if now is None:
+            yield f"{kind} {item.name!r} was removed"
             continue
-        now = after[name]
-        for field in ("type", "dataType", "shape"):
-            if item.get(field) != now.get(field):
-                found.append(f"{kind} {name!r}: {field} was {item.get(field)!r}, is {now.get(field)!r}")
-        if now.get("required", True) and not item.get("required", True) and not added_may_be_required:
-            found.append(f"{kind} {name!r} was optional, is required")
-        found += breaking_changes(
-            f"{kind} {name!r} column",
-            item.get("columns") or [],
-            now.get("columns") or [],
-            added_may_be_required=added_may_be_required,
-        )
-    if not added_may_be_required:
-        found += [
-            f"{kind} {n!r} is new and required" for n, i in after.items() if n not in before and i.get("required", True)
-        ]
-    return found
+        for field in ("type", "data_type", "shape"):
+            was, is_now = getattr(item, field, None), getattr(now, field, None)
+            if was != is_now:
+                yield f"{kind} {item.name!r}: {field.replace('data_t', 'dataT')} was {was!r}, is {is_now!r}"
+        if isinstance(item, ApiItem) and isinstance(now, ApiItem):
+            yield from columns(item.columns, now.columns, f"{kind} {item.name!r}: column")
+
+
+def _required(item: Item) -> bool:
+    return item.required is not False

@@ -9,7 +9,7 @@ from topgraft.rollout.situation import Situation
 
 
 def outdated(at: Situation) -> Iterator[Delete]:
-    """Prune. User-made versions are never touched, nor a failed one whose target it still is: its failure is an input."""
+    """Prune. User-made versions are never touched, nor one that is still the target: its failure is an input."""
     status = at.model.status
     used = {at.serving, at.stable, at.previous, at.target.version, at.goal.version, at.target.base, status.base_version}
     used |= {upgrade.status.to_version for upgrade in at.seen.upgrades} | set(at.deployments)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
 
 from topgraft.api.artifact import ArtifactVolume
 from topgraft.api.model import Model
-from topgraft.api.modelversion import ModelVersion
+from topgraft.api.modelversion import Api, ModelVersion
+from topgraft.api.wire import Wire
 from topgraft.rollout.content import wire
 from topgraft.rollout.derive import owner_of
 from topgraft.rollout.image import Image, digest_of
@@ -117,13 +120,25 @@ def _host_resources(model: Model, version: ModelVersion) -> dict[str, Any]:
     return made
 
 
+class Contract(Wire):
+    """What `topgraft-adapter inspect` answers. Nobody vouches for the image it comes from: every length is bounded."""
+
+    module: Annotated[str, Field(max_length=255)]
+    class_name: Annotated[str, Field(max_length=255)]
+    sdk_version: Annotated[str | None, Field(max_length=64)] = None
+    requirements_digest: Annotated[str | None, Field(max_length=128)] = None
+    api: Api | None = None
+    """Absent where it is too long for a termination message; `api_digest` stands in."""
+    api_digest: Annotated[str | None, Field(max_length=128)] = None
+
+
 @dataclass(frozen=True)
 class Report:
     """What the preflight pod has said so far; a field is None until known."""
 
     image_digest: str = ""
     artifact: dict[str, Any] | None = None
-    contract: dict[str, Any] | None = None
+    contract: Contract | None = None
     error: tuple[str, str] | None = None
     lost: bool = False
 
@@ -144,12 +159,24 @@ def read_report(pod: Pod, version: ModelVersion) -> Report:
     if all(volume.image for volume in version.spec.artifact.volumes):
         # Given by digest, pulled by digest: there is nothing left to read.
         artifact = {}
-    contract, wrong_contract = (None, None) if stock else _said(inspect, "ContractMissing")
-    error = wrong_artifact or wrong_contract
+    answer, wrong_contract = (None, None) if stock else _said(inspect, "ContractMissing")
+    contract, malformed = _contract(answer)
+    error = wrong_artifact or wrong_contract or malformed
     lost = pod.status.phase == "Failed" and (error is None or pod.status.reason in ("Evicted", "NodeLost", "Shutdown"))
     if lost and stock and artifact is not None:
         lost = False
     return Report(image_digest, artifact, contract, None if lost else error, lost)
+
+
+def _contract(answer: dict[str, Any] | None) -> tuple[Contract | None, tuple[str, str] | None]:
+    if answer is None:
+        return None, None
+    try:
+        return Contract.model_validate(answer), None
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        return None, ("ContractMissing", f"topgraft-adapter inspect answers {field!r} wrongly: {first['msg']}"[:700])
 
 
 def _said(status: ContainerStatus | None, silent: str) -> tuple[dict[str, Any] | None, tuple[str, str] | None]:

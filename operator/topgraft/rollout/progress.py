@@ -8,6 +8,7 @@ from enum import Enum
 
 from topgraft.rollout.contract import refused, refused_before_start
 from topgraft.rollout.faults import Fault
+from topgraft.rollout.observed import Observed
 from topgraft.rollout.situation import Situation
 
 BACKOFF_SECONDS = 60
@@ -48,9 +49,9 @@ class Progress:
 def progress(at: Situation) -> Progress:
     """Name the phase. The order is that of what keeps the Model from its target, the hardest first."""
     target = at.target
-    if text := at.seen.refusals.get(f"Service/{at.model.metadata.name}", ""):
-        if text.startswith("NotOwned"):
-            return Progress(Phase.BLOCKED, "ServiceNotOwned", text)
+    if foreign_service(at.seen):
+        text = at.seen.refusals[f"Service/{at.seen.name}"]
+        return Progress(Phase.BLOCKED, "ServiceNotOwned", text)
     if target.version is None:
         return Progress(Phase.UNDECIDED, target.reason, target.message)
     if text := at.seen.refusals.get(f"ModelVersion/{target.version}", ""):
@@ -72,6 +73,11 @@ def progress(at: Situation) -> Progress:
         text = f"{target.version} failed: {at.failure.message or at.failure.reason}; {at.serving or 'nothing'} serves"
         return Progress(Phase.FAILED, at.failure.reason, text)
     return _steady(at)
+
+
+def foreign_service(seen: Observed) -> bool:
+    """Whether a Service of the Model's name belongs to somebody else: it is left alone, and so is everything behind it."""
+    return seen.refusals.get(f"Service/{seen.name}", "").startswith("NotOwned")
 
 
 def _first_fault(at: Situation, version: str | None) -> str:

@@ -150,7 +150,7 @@ class Situation:
     def candidate(self) -> ModelVersion | None:
         """The version that is being prepared: wanted, not serving, not a mere way back to what is warm."""
         wanted = self.wanted
-        if wanted is None or wanted == self.serving or wanted == self.stable:
+        if wanted is None or wanted in (self.serving, self.stable):
             return None
         return self.versions.get(wanted)
 

@@ -105,7 +105,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         if at.serving
         else None,
         "lastHandledRetryAt": model.metadata.annotations.get(RETRY_AT),
-        "history": _history(at, step, running),
+        "history": _history(at, step, running) or None,
     }
     return without_nulls(body)
 
@@ -278,7 +278,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
 def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
     report = at.report(version)
     assert report is not None
-    artifact, contract, old = report.artifact or {}, report.contract or {}, version.status.artifact
+    artifact, contract, old = report.artifact or {}, report.contract, version.status.artifact
     verified = old.verified_time if old is not None and old.verified_time else at.now.replace(microsecond=0)
     digest = Image.parse(at.image(version, report)).digest
     return {
@@ -293,14 +293,14 @@ def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
         "adapter": without_nulls(
             {
                 "imageDigest": digest or None,
-                "module": contract.get("module"),
-                "className": contract.get("className"),
-                "sdkVersion": contract.get("sdkVersion"),
-                "requirementsDigest": contract.get("requirementsDigest"),
+                "module": contract.module if contract else None,
+                "className": contract.class_name if contract else None,
+                "sdkVersion": contract.sdk_version if contract else None,
+                "requirementsDigest": contract.requirements_digest if contract else None,
             }
         ),
-        "api": contract.get("api"),
-        "apiDigest": contract.get("apiDigest"),
+        "api": wire(contract.api) if contract and contract.api else None,
+        "apiDigest": contract.api_digest if contract else None,
     }
 
 

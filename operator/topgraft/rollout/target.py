@@ -212,7 +212,7 @@ def _no_version(target: Target, versions: dict[str, ModelVersion]) -> Target:
 
 
 def attempt_hash(model: Model, versions: dict[str, ModelVersion], target: Target) -> str:
-    """Identity of an attempt: content, rollback policy, what is allowed, retry tokens. A failure is remembered under it."""
+    """Identity of an attempt: content, policy, what is allowed, retry tokens. A failure is remembered under it."""
     upgrade = target.governing if target.trigger == "Upgrade" else None
     holders = (model, versions.get(target.version or ""), upgrade)
     tokens = [holder.metadata.annotations.get(RETRY_AT, "") if holder else "" for holder in holders]

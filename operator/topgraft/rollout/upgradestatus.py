@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
+from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
@@ -63,7 +64,7 @@ def _held(at: Situation, upgrade: AdapterUpgrade) -> Iterator[Says]:
 
 
 def _record(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> dict[str, Any]:
-    """Versions, digests and times of the attempt. A new attempt starts a new record; the old one goes to the history."""
+    """Versions, digests and times of the attempt. A new one starts a new record; the old one goes to the history."""
     old, target = upgrade.status, at.target
     same = old.attempt_hash == target.attempt and old.to_version == target.version
     base = at.versions.get(target.base or "")
@@ -72,24 +73,39 @@ def _record(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> dict[str,
     ended = (serves and not at.baking and step.phase in (Phase.STEADY, Phase.SETTLING)) or at.failure is not None
     decided = at.decision.time if at.decision and serves else None
     started = at.model.status.rollout.start_time if at.model.status.rollout else None
-    report = at.report(version) if version and (serves or at.failure) else None
-    after = version.status.artifact.digest if version and version.status.artifact else None
-    if version is not None and report is not None and report.complete(version):
-        after = artifact_digest(version, report)
-    proof = {"before": base.status.artifact.digest if base and base.status.artifact else None, "after": after}
+    known = _found(at, version) if serves or at.failure or step.failed else {}
+    kept = old.artifact if same and old.artifact else None
+    proof = {
+        "before": kept.before
+        if kept and kept.before
+        else base.status.artifact.digest
+        if base and base.status.artifact
+        else None,
+        "after": known.get("after") or (kept.after if kept else None),
+    }
     proof = {key: value for key, value in proof.items() if value}
-    digest = Image.parse(at.image(version, report)).digest if version and (serves or at.failure) else ""
     return {
         "fromVersion": old.from_version if same else at.stable,
         "toVersion": target.version,
-        "imageDigest": digest or None,
+        "imageDigest": known.get("imageDigest") or (old.image_digest if same else None),
         "artifact": proof or None,
         "attemptHash": target.attempt or None,
         "startTime": _time(old.start_time if same and old.start_time else started or at.now),
         "switchTime": _time(old.switch_time if same and old.switch_time else decided),
         "endTime": _time(old.end_time if same and old.end_time else at.now) if ended else None,
-        "history": _history(at, upgrade, same),
+        "history": _history(at, upgrade, same) or None,
     }
+
+
+def _found(at: Situation, version: ModelVersion | None) -> dict[str, str]:
+    """Digests of the artifacts and of the image, from the version's record or from the preflight that just ended."""
+    if version is None:
+        return {}
+    record, report = version.status.artifact, at.report(version)
+    found = {"after": record.digest if record else "", "imageDigest": Image.parse(at.image(version, report)).digest}
+    if report is not None and report.artifact is not None:
+        found["after"] = artifact_digest(version, report)
+    return found
 
 
 def _time(time: datetime | None) -> str | None:

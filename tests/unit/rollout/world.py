@@ -220,7 +220,7 @@ class World:
             return
         name = behaviour.partition(":")[2] if behaviour.startswith("class:") else "DigitsAdapter"
         inspected = {"module": "digits_adapter", "className": name, "sdkVersion": "0.1.0", "apiDigest": "sha256:1"}
-        inspected["api"] = {"inputs": [], "outputs": []}
+        inspected["api"] = {"inputs": [{"name": "image", "type": "array", "shape": [-1, 64]}], "outputs": []}
         digested = {"digest": self.artifact, "files": 1, "bytes": 10, "seconds": 0.1}
         image_id = f"{REPOSITORY}@sha256:{abs(hash(image)) % 10**10:064d}"
         pod["status"] = {
