@@ -86,12 +86,17 @@ class Client:
         return {resource["name"] for resource in answer["resources"]}
 
     async def pages(
-        self, kind: Kind, namespace: str | None = None, **query: str
+        self, kind: Kind, namespace: str | None = None, fields: str | None = None
     ) -> AsyncIterator[tuple[list[Object], int]]:
-        """A consistent list, page by page, each with the resourceVersion of the whole. `Expired`: start anew."""
+        """A consistent list, page by page, each with the resourceVersion of the whole. `Expired`: start anew.
+
+        `fields` is a field selector.
+        """
+        query = {"limit": str(PAGE)}
         if kind.selector:
             query["labelSelector"] = kind.selector
-        query["limit"] = str(PAGE)
+        if fields:
+            query["fieldSelector"] = fields
         while True:
             page = await self._call("GET", kind.url(namespace), query=query)
             yield page["items"], int(page["metadata"]["resourceVersion"])

@@ -13,10 +13,10 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import ApiClient, Configuration
-
 from topgraft.cluster.client import Client
 
 Object = dict[str, Any]
+CREATED = "2026-01-01T00:00:00Z"
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 
@@ -116,5 +116,5 @@ async def fake_api() -> AsyncIterator[FakeApi]:
 
 async def eventually(true: Callable[[], bool], seconds: float = 3.0) -> None:
     async with asyncio.timeout(seconds):
-        while not true():
+        while not true():  # noqa: ASYNC110 - anything may be waited for
             await asyncio.sleep(0.005)

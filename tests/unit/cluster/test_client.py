@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 from fakeapi import FakeApi, Object, status
-
 from topgraft.cluster.client import StaleObject
 from topgraft.cluster.errors import (
     ClusterError,

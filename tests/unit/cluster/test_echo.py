@@ -1,5 +1,4 @@
 import pytest
-
 from topgraft.cluster import echo
 from topgraft.cluster.echo import PATIENCE, Echoes
 

@@ -3,7 +3,6 @@ import asyncio
 import pytest
 from aiohttp import web
 from fakeapi import FakeApi, eventually, status
-
 from topgraft.cluster import lease
 from topgraft.cluster.lease import DEADLINE, DURATION, Elector, LeaseLost
 

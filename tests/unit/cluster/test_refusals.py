@@ -1,5 +1,4 @@
 import pytest
-
 from topgraft.cluster import refusals
 from topgraft.cluster.refusals import LONGEST_WAIT, Refusals
 

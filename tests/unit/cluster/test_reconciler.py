@@ -1,0 +1,316 @@
+"""Turns of the loop against a plan of the test's own and an API server that can refuse."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+from fakeapi import FakeApi, Object, eventually, status
+from topgraft.cluster import observer, refusals
+from topgraft.cluster.client import Client
+from topgraft.cluster.clock import Clock
+from topgraft.cluster.kinds import MODEL, POD, SERVICE
+from topgraft.cluster.mirror import Mirror
+from topgraft.cluster.observer import Observer
+from topgraft.cluster.queue import WorkQueue
+from topgraft.cluster.reconciler import Planner, Reconciler
+from topgraft.cluster.recorder import Recorder
+from topgraft.cluster.refusals import Refusals
+from topgraft.cluster.slots import Slots
+from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Event, Plan, Switch
+from topgraft.rollout.observed import Observed, Settings
+
+KEY = ("ns", "m")
+MODEL_PATH = "/apis/topgraft.dev/v1alpha1/namespaces/ns/models/m"
+OWNERS = [{"apiVersion": "topgraft.dev/v1alpha1", "kind": "Model", "name": "m", "uid": "model"}]
+MODEL_OBJECT: Object = {
+    "metadata": {
+        "name": "m",
+        "namespace": "ns",
+        "uid": "model",
+        "resourceVersion": "1",
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    },
+    "spec": {"modelTypeId": "t"},
+}
+
+
+def child(kind: str, name: str, decision: str | None = None, **spec: Any) -> Object:
+    annotations = {"topgraft.dev/decision": decision} if decision else {}
+    labels = {"topgraft.dev/model": "m", "topgraft.dev/version": "v1"}
+    meta = {"namespace": "ns", "name": name, "labels": labels, "annotations": annotations, "ownerReferences": OWNERS}
+    return {"apiVersion": "v1", "kind": kind, "metadata": meta, "spec": spec}
+
+
+def told(**fields: Any) -> ApplyStatus:
+    body = {"apiVersion": "topgraft.dev/v1alpha1", "kind": "Model", "metadata": {"namespace": "ns", "name": "m"}}
+    return ApplyStatus({**body, "spec": {"modelTypeId": "t"}, "status": fields})
+
+
+class Loop:
+    def __init__(self, api: FakeApi, plan: Planner, client: Client) -> None:
+        self.api = api
+        self.queue = WorkQueue()
+        self.mirror = Mirror(self.queue.add)
+        self.refusals = Refusals()
+        self.recorder = Recorder(client, "test")
+        slots = Slots(None, self.mirror.models)
+        parts = {"refusals": self.refusals, "slots": slots, "clock": Clock()}
+        looks = Observer(client, self.mirror, settings=Settings(image="i"), **parts)
+        self.reconciler = Reconciler(
+            client, self.mirror, self.queue, observer=looks, recorder=self.recorder, plan=plan, **parts
+        )
+
+    def writes(self) -> list[str]:
+        return [f"{m} {p.partition('?')[0]}" for m, p in self.api.requests if m != "GET"]
+
+
+@asynccontextmanager
+async def running(
+    api: FakeApi, plan: Callable[[Observed], Plan], may_write: Callable[[], bool] = lambda: True
+) -> AsyncIterator[Loop]:
+    def planner(observed: Observed, now: datetime) -> Plan:
+        return plan(observed) if observed.model else Plan()
+
+    loop = Loop(api, planner, api.client(may_write))
+    api.objects[MODEL_PATH] = MODEL_OBJECT
+    worker = asyncio.create_task(loop.reconciler.work())
+    loop.mirror.watched(MODEL, MODEL_OBJECT, gone=False)
+    yield loop
+    loop.queue.close()
+    await worker
+
+
+def idle(loop: Loop) -> Callable[[], bool]:
+    return lambda: len(loop.queue) == 0 and loop.queue.busy == 0
+
+
+async def test_the_next_turn_sees_what_the_last_one_wrote_without_the_watch(api: FakeApi) -> None:
+    seen: list[int] = []
+
+    def plan(observed: Observed) -> Plan:
+        seen.append(len(observed.pods))
+        return Plan() if observed.pods else Plan((Apply(child("Pod", "p")),))
+
+    async with running(api, plan) as loop:
+        await eventually(lambda: seen == [0, 1] and idle(loop)())
+        assert loop.mirror.echoes.oldest() > 0, "the watch owes the echo"
+        loop.mirror.watched(POD, api.objects["/api/v1/namespaces/ns/pods/p"], gone=False)
+        assert loop.mirror.echoes.oldest() == 0
+        await eventually(idle(loop))
+        assert seen == [0, 1], "the echo of an own write is no news"
+
+
+async def test_what_is_refused_is_told_once_and_tried_again_until_it_works(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "FIRST_WAIT", 0.01)
+    full = [True]
+
+    async def quota(request: web.Request) -> web.StreamResponse | None:
+        if full[0] and request.method == "PATCH" and "/pods/" in request.path:
+            return status(403, "exceeded quota: pods")
+        return None
+
+    api.faults.append(quota)
+
+    def plan(observed: Observed) -> Plan:
+        assert observed.model
+        text = "refused" if observed.refusals else "running" if observed.pods else "starting"
+        state = {"refused": "DEGRADED", "running": "ACTIVE", "starting": "STARTING"}[text]
+        writes = [told(state=state)] if observed.model.status.state != state else []
+        return Plan((*writes, *(() if observed.pods else (Apply(child("Pod", "p")),))))
+
+    def tries() -> int:
+        return sum("/pods/" in write for write in loop.writes())
+
+    async with running(api, plan) as loop:
+        await eventually(lambda: tries() >= 4)
+        assert loop.refusals.texts(KEY) == {"Pod/p": "exceeded quota: pods"}
+        states = sum(write.endswith("/status") for write in loop.writes())
+        assert states == 2, "STARTING, then DEGRADED; the further tries say nothing"
+        full[0] = False
+        await eventually(lambda: api.objects[MODEL_PATH]["status"] == {"state": "ACTIVE"})
+        assert loop.refusals.texts(KEY) == {}
+
+
+async def test_a_refused_write_does_not_hold_up_the_others(api: FakeApi) -> None:
+    async def quota(request: web.Request) -> web.StreamResponse | None:
+        refused = request.method == "PATCH" and "/pods/" in request.path
+        return status(403, "exceeded quota") if refused else None
+
+    api.faults.append(quota)
+
+    def plan(observed: Observed) -> Plan:
+        if observed.services:
+            return Plan((Apply(child("Pod", "p")),))
+        return Plan((Apply(child("Pod", "p")), Switch(child("Service", "m", "d1"), None)))
+
+    async with running(api, plan):
+        await eventually(lambda: "/api/v1/namespaces/ns/services/m" in api.objects)
+
+
+async def test_a_stale_switch_looks_again_at_the_live_service(api: FakeApi) -> None:
+    seen: list[str | None] = []
+
+    def plan(observed: Observed) -> Plan:
+        live = observed.services[0].metadata.annotations.get("topgraft.dev/decision") if observed.services else None
+        seen.append(live)
+        return Plan() if live == "mine" else Plan((Switch(child("Service", "m", "mine"), live),))
+
+    await api.client().apply(SERVICE, child("Service", "m", "theirs"))
+    async with running(api, plan):
+        await eventually(lambda: seen[-1:] == ["mine"])
+    assert seen[:2] == [None, "theirs"]
+
+
+async def test_an_object_that_the_caches_missed_is_looked_at_and_not_overwritten(api: FakeApi) -> None:
+    before = await api.client().apply(POD, child("Pod", "p"))
+    seen: list[int] = []
+
+    def plan(observed: Observed) -> Plan:
+        seen.append(len(observed.pods))
+        return Plan() if observed.pods else Plan((Apply(child("Pod", "p"), new=True),))
+
+    async with running(api, plan):
+        await eventually(lambda: seen[-1:] == [1])
+    assert api.objects["/api/v1/namespaces/ns/pods/p"] == before
+
+
+async def test_claims_are_read_when_the_plan_asks_for_them(api: FakeApi) -> None:
+    path = "/api/v1/namespaces/ns/persistentvolumeclaims/weights"
+    meta = {**MODEL_OBJECT["metadata"], "name": "weights"}
+    api.objects[path] = {"metadata": meta, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    answers: list[object] = []
+
+    def plan(observed: Observed) -> Plan:
+        answers.append(observed.claims.get("weights"))
+        answers.append(observed.claims.get("missing", "unknown"))
+        return Plan()
+
+    async with running(api, plan) as loop:
+        await eventually(idle(loop))
+    assert answers[:2] == [None, "unknown"]
+    assert getattr(answers[2], "name", None) == "weights"
+    assert answers[3] is None
+    assert len(answers) == 4, "read once, planned anew once"
+
+
+async def test_the_events_of_stuck_pods_are_read_and_of_others_not(api: FakeApi) -> None:
+    def pod(name: str, phase: str) -> Object:
+        made = child("Pod", name, nodeName="n1")
+        return {**made, "metadata": {**made["metadata"], "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z",
+                "resourceVersion": "5"}, "status": {"phase": phase}}  # fmt: skip
+
+    for time, text in (("2026-01-01T00:00:05Z", "old"), ("2026-01-01T00:00:09Z", "new")):
+        meta = {**MODEL_OBJECT["metadata"], "name": text}
+        event = {"metadata": meta, "reason": "FailedMount", "message": text, "lastTimestamp": time}
+        api.objects[f"/api/v1/namespaces/ns/events/{text}"] = event
+    said: list[dict[str, str]] = []
+
+    def plan(observed: Observed) -> Plan:
+        said.append({p.name: observed.pod_events.get(p.metadata.uid, "") for p in observed.pods})
+        return Plan()
+
+    async with running(api, plan) as loop:
+        loop.mirror.watched(POD, pod("stuck", "Pending"), gone=False)
+        loop.mirror.watched(POD, pod("fine", "Running"), gone=False)
+        await eventually(lambda: said[-1:] == [{"stuck": "FailedMount: new", "fine": ""}])
+    reads = [path for method, path in api.requests if "/events" in path]
+    assert len(reads) == 1
+    assert "fieldSelector=involvedObject.uid%3Dstuck,type%3DWarning" in reads[0]
+
+
+async def test_events_are_posted_once_the_writes_are_done(api: FakeApi) -> None:
+    about = {"apiVersion": "topgraft.dev/v1alpha1", "kind": "Model", "namespace": "ns", "name": "m", "uid": "model"}
+
+    def plan(observed: Observed) -> Plan:
+        return Plan() if observed.pods else Plan((Apply(child("Pod", "p")),), (Event(about, "Normal", "Began", "x"),))
+
+    async with running(api, plan) as loop:
+        posting = asyncio.create_task(loop.recorder.run())
+        await eventually(lambda: any("/events/" in path for path in api.objects))
+        posting.cancel()
+    event = next(obj for path, obj in api.objects.items() if "/events/" in path)
+    assert (event["reason"], event["note"], event["regarding"]) == ("Began", "x", about)
+
+
+async def test_without_the_lease_nothing_is_written_and_nothing_is_lost(api: FakeApi) -> None:
+    leading = [False]
+
+    def plan(observed: Observed) -> Plan:
+        return Plan() if observed.pods else Plan((Apply(child("Pod", "p")),))
+
+    async with running(api, plan, lambda: leading[0]) as loop:
+        await eventually(idle(loop))
+        assert loop.writes() == []
+        leading[0] = True
+        await eventually(lambda: len(loop.writes()) == 1)
+
+
+async def test_a_server_in_trouble_is_asked_again(api: FakeApi) -> None:
+    answers = [status(503), status(429), status(500)]
+
+    async def fault(request: web.Request) -> web.StreamResponse | None:
+        return answers.pop() if answers and request.method == "PATCH" else None
+
+    api.faults.append(fault)
+
+    def plan(observed: Observed) -> Plan:
+        return Plan() if observed.pods else Plan((Apply(child("Pod", "p")),))
+
+    async with running(api, plan):
+        await eventually(lambda: "/api/v1/namespaces/ns/pods/p" in api.objects)
+
+
+async def test_a_plan_that_fails_is_tried_again_and_stops_nobody_else(api: FakeApi) -> None:
+    calls: list[int] = []
+
+    def plan(observed: Observed) -> Plan:
+        calls.append(1)
+        if len(calls) < 4:
+            raise RuntimeError("a bug")
+        return Plan()
+
+    async with running(api, plan):
+        await eventually(lambda: len(calls) == 4)
+
+
+async def test_a_deletion_is_done_once_for_exactly_the_object_meant(api: FakeApi) -> None:
+    live = await api.client().apply(POD, child("Pod", "p"))
+
+    def plan(observed: Observed) -> Plan:
+        return Plan(tuple(Delete("Pod", "ns", p.name, p.metadata.uid) for p in observed.pods))
+
+    async with running(api, plan) as loop:
+        api.requests.clear()
+        loop.mirror.watched(POD, live, gone=False)
+        await eventually(lambda: not loop.mirror.pods.owned_by(KEY) and idle(loop)())
+        assert loop.writes() == ["DELETE /api/v1/namespaces/ns/pods/p"]
+
+
+async def test_look_again_is_kept(api: FakeApi) -> None:
+    calls: list[int] = []
+
+    def plan(observed: Observed) -> Plan:
+        calls.append(1)
+        return Plan(look_again=0.01)
+
+    async with running(api, plan):
+        await eventually(lambda: len(calls) >= 5)
+
+
+async def test_live_reads_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr(observer, "elapsed", lambda: seconds[0])
+    reads: observer.LiveReads[int] = observer.LiveReads()
+    reads.put("a", 1)
+    assert reads.fresh() == {"a": 1}
+    seconds[0] = observer.FRESH_SECONDS + 1
+    assert reads.fresh() == {}
+    seconds[0] = observer.KEPT_SECONDS + 1
+    reads.fresh()
+    assert len(reads) == 0

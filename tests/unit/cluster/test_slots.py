@@ -1,0 +1,70 @@
+from topgraft.api.model import Model
+from topgraft.cluster.cache import Cache
+from topgraft.cluster.queue import Key
+from topgraft.cluster.slots import Slots
+
+
+class Fleet:
+    """Models by their status alone."""
+
+    def __init__(self) -> None:
+        self.models = Cache(Model.model_validate, lambda obj: ("ns", obj["metadata"]["name"]))
+        self.version = 0
+
+    def set(self, name: str, *, rolling: bool = False, queued: int | None = None) -> Key:
+        self.version += 1
+        times = {"lastTransitionTime": f"2026-01-01T00:00:{queued or 0:02}Z"}
+        queue = {"type": "Reconciling", "status": "True", "reason": "Queued", "message": "", **times}
+        rollout = {"attemptHash": "a", "to": "v", "startTime": "2026-01-01T00:00:00Z", "step": "Preparing"}
+        status = {
+            "conditions": [queue] if queued is not None else [],
+            **({"rollout": rollout} if rolling else {}),
+        }
+        meta = {"name": name, "namespace": "ns", "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z"}
+        meta["resourceVersion"] = str(self.version)
+        self.models.observe({"metadata": meta, "spec": {"modelTypeId": "t"}, "status": status})
+        return ("ns", name)
+
+
+def test_without_a_limit_everybody_starts() -> None:
+    fleet = Fleet()
+    slots = Slots(None, fleet.models)
+    for name in "abc":
+        fleet.set(name, rolling=True)
+    assert slots.may_start(fleet.set("d"))
+    assert slots.to_wake() == []
+
+
+def test_the_limit_counts_rollouts_in_progress() -> None:
+    fleet = Fleet()
+    slots = Slots(2, fleet.models)
+    a, b, c = fleet.set("a", rolling=True), fleet.set("b"), fleet.set("c")
+    assert slots.may_start(b)
+    fleet.set("b", rolling=True)
+    assert not slots.may_start(c)
+    assert slots.may_start(a), "who runs goes on"
+
+
+def test_between_the_decision_and_its_status_the_slot_is_taken() -> None:
+    fleet = Fleet()
+    slots = Slots(1, fleet.models)
+    a, b = fleet.set("a"), fleet.set("b")
+    assert slots.may_start(a)
+    slots.starting(a)
+    assert slots.may_start(a)
+    assert not slots.may_start(b)
+    slots.settled(a)
+    assert slots.may_start(b), "a's start was not written after all"
+
+
+def test_the_longest_waiting_goes_first_and_newcomers_do_not_overtake() -> None:
+    fleet = Fleet()
+    slots = Slots(1, fleet.models)
+    running = fleet.set("running", rolling=True)
+    late, early, newcomer = fleet.set("late", queued=30), fleet.set("early", queued=10), fleet.set("newcomer")
+    assert slots.to_wake() == []
+    fleet.set(running[1])
+    assert slots.to_wake() == [early]
+    assert slots.may_start(early)
+    assert not slots.may_start(late)
+    assert not slots.may_start(newcomer)
