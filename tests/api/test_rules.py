@@ -1,0 +1,396 @@
+"""Every rule of the schema, each with objects that the API server accepts and objects that it refuses.
+
+A refusal must name the field and say what is wanted: it is all that somebody behind a Git repository gets to see.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from api_objects import REMOVED, changed, minimal
+from apiserver import CRDS, Objects, messages_of, schema_of
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+VOLUME = {"name": "weights", "mountPath": "/artifacts", "configMap": {"name": "weights"}}
+TERM = {"labelSelector": {"matchLabels": {"app": "x"}}, "topologyKey": "kubernetes.io/hostname"}
+
+
+class Refused(NamedTuple):
+    """A value that the API server refuses, with the parts of its answer that a person needs."""
+
+    kind: str
+    path: str
+    value: object
+    field: str
+    reason: str
+
+
+def ports(*items: tuple[object, ...]) -> list[dict[str, object]]:
+    return [dict(zip(("name", "port", "containerPort"), item, strict=False)) for item in items]
+
+
+def volume(**source: object) -> dict[str, object]:
+    return {"name": "weights", "mountPath": "/artifacts", **source}
+
+
+def many(count: int, **fields: object) -> list[dict[str, object]]:
+    return [{"name": f"n{i}", **fields} for i in range(count)]
+
+
+M, V, U = "Model", "ModelVersion", "AdapterUpgrade"
+VOL = "spec.artifact.volumes"
+
+REFUSED = [
+    # Names of the objects
+    Refused(M, "metadata.name", "a" * 54, "metadata.name", "at most 53 characters"),
+    Refused(M, "metadata.name", "digits.v1", "metadata.name", "must be a DNS label"),
+    Refused(M, "metadata.name", "1digits", "metadata.name", "starts with a letter"),
+    Refused(V, "metadata.name", "a" * 64, "metadata.name", "at most 63 characters"),
+    Refused(V, "metadata.name", "digits.v1", "metadata.name", "must be a DNS label"),
+    # What must be given
+    Refused(M, "spec", REMOVED, "spec", "Required value"),
+    Refused(M, "spec.modelTypeId", REMOVED, "spec.modelTypeId", "Required value"),
+    Refused(M, "spec.modelTypeId", "", "spec.modelTypeId", "at least 1 chars"),
+    Refused(V, "spec.modelRef", REMOVED, "spec.modelRef", "Required value"),
+    Refused(V, "spec.artifact", REMOVED, "spec.artifact", "Required value"),
+    Refused(V, "spec.artifact.volumes", REMOVED, "spec.artifact.volumes", "Required value"),
+    Refused(V, "spec.adapter", REMOVED, "spec.adapter", "Required value"),
+    Refused(V, "spec.adapter.image", REMOVED, "spec.adapter.image", "Required value"),
+    Refused(U, "spec.modelRef.name", REMOVED, "spec.modelRef.name", "Required value"),
+    Refused(U, "spec.adapter", REMOVED, "spec.adapter", "Required value"),
+    Refused(U, "spec.reason", REMOVED, "spec.reason", "Required value"),
+    # Unknown fields and values
+    Refused(M, "spec.replicas", 1, "spec.replicas", "unknown field"),
+    Refused(V, "spec.artifact.digests", 1, "spec.artifact.digests", "unknown field"),
+    Refused(M, "spec.visibility", "UNKNOWN", "spec.visibility", '"Private", "Org", "Public"'),
+    Refused(M, "spec.strategy.type", "Canary", "spec.strategy.type", '"BlueGreen"'),
+    Refused(V, "spec.channel", "Nightly", "spec.channel", '"Production", "PreRelease", "Experimental"'),
+    Refused(V, "spec.adapter.contract", "V2", "spec.adapter.contract", '"Topgraft", "None"'),
+    Refused(V, "spec.adapter.pullPolicy", "Sometimes", "spec.adapter.pullPolicy", '"Always", "IfNotPresent", "Never"'),
+    Refused(U, "spec.reason", "Whim", "spec.reason", '"BugFix", "MethodChange", "DependencyFix"'),
+    # References
+    Refused(U, "spec.modelRef.name", "Digits", "spec.modelRef.name", "must be a DNS label"),
+    Refused(U, "spec.fromVersion", "a.b", "spec.fromVersion", "must be a DNS label"),
+    Refused(V, "spec.parentVersion", "a_b", "spec.parentVersion", "must be a DNS label"),
+    Refused(M, "spec.serving.version", "a/b", "spec.serving.version", "must be a DNS label"),
+    Refused(
+        M, "spec.serving.serviceAccountName", "A", "spec.serving.serviceAccountName", "name of a Kubernetes object"
+    ),
+    Refused(
+        M, "spec.serving.imagePullSecrets", [{"name": "A"}], "imagePullSecrets[0].name", "name of a Kubernetes object"
+    ),
+    Refused(M, "spec.serving.priorityClassName", "A", "spec.serving.priorityClassName", "name of a Kubernetes object"),
+    # Images
+    *(
+        Refused(kind, "spec.adapter.image", image, "spec.adapter.image", "must be an image reference")
+        for kind in (V, U)
+        for image in (
+            "registry.example/digits v1",
+            "https://registry.example/digits",
+            "digits@sha256:12",
+            "a/b:c:d",
+            "/a",
+        )
+    ),
+    Refused(U, "spec.adapter.image", "", "spec.adapter.image", "at least 1 chars"),
+    # Artifact volumes
+    Refused(V, VOL, [], VOL, "should have at least 1 items"),
+    Refused(
+        V,
+        VOL,
+        [{**VOLUME, "name": f"v{i}", "mountPath": f"/v{i}"} for i in range(9)],
+        VOL,
+        "must have at most 8 items",
+    ),
+    Refused(V, VOL, [volume()], f"{VOL}[0]", "must have exactly one source of persistentVolumeClaim, image, configMap"),
+    Refused(
+        V,
+        VOL,
+        [{**VOLUME, "secret": {"secretName": "s"}}],
+        f"{VOL}[0]",
+        "must have exactly one source of persistentVol",
+    ),
+    Refused(V, VOL, [VOLUME, {**VOLUME, "mountPath": "/b"}], f"{VOL}[1]", "Duplicate value"),
+    Refused(V, VOL, [VOLUME, {**VOLUME, "name": "b"}], VOL, "every volume must have a mountPath of its own"),
+    Refused(V, f"{VOL}.0.name", "A", f"{VOL}[0].name", "must be a DNS label"),
+    Refused(V, f"{VOL}.0.name", "a" * 51, f"{VOL}[0].name", "50"),
+    *(
+        Refused(V, f"{VOL}.0.mountPath", path, f"{VOL}[0].mountPath", "must be an absolute path")
+        for path in ("artifacts", "/", "/artifacts/", "/a:b", "//a", "./a")
+    ),
+    *(
+        Refused(V, f"{VOL}.0.mountPath", path, f"{VOL}[0].mountPath", "must not contain a '.' or '..' segment")
+        for path in ("/a/../b", "/..", "/./a")
+    ),
+    *(
+        Refused(
+            V,
+            VOL,
+            [volume(persistentVolumeClaim={"claimName": "c", "subPath": path})],
+            f"{VOL}[0].persistentVolumeClaim.subPath",
+            reason,
+        )
+        for path, reason in (
+            ("/a", "must be a relative path"),
+            ("a/../b", "must not contain a '..' segment"),
+            ("..", "must not contain a '..' segment"),
+        )
+    ),
+    Refused(
+        V,
+        VOL,
+        [volume(persistentVolumeClaim={"claimName": "C"})],
+        "persistentVolumeClaim.claimName",
+        "name of a Kubernetes object",
+    ),
+    *(
+        Refused(
+            V, VOL, [volume(image={"reference": image})], f"{VOL}[0].image.reference", "must name the image by digest"
+        )
+        for image in ("registry.example/w:v1", "registry.example/w", f"@{DIGEST}", f"w@{DIGEST[:-1]}", f"w v@{DIGEST}")
+    ),
+    Refused(V, VOL, [volume(configMap={"name": "A_b"})], "configMap.name", "name of a Kubernetes object"),
+    Refused(V, VOL, [volume(secret={"secretName": "A"})], "secret.secretName", "name of a Kubernetes object"),
+    Refused(V, VOL, [volume(nfs={"server": "s", "path": "a"})], "nfs.path", "must be an absolute path on the server"),
+    Refused(V, VOL, [volume(nfs={"server": "s", "path": "/a/.."})], "nfs.path", "must not contain a '..' segment"),
+    Refused(V, VOL, [volume(csi={"driver": "a/b"})], "csi.driver", "should match"),
+    Refused(V, "spec.artifact.digest", "md5:1", "spec.artifact.digest", "should match '^sha256:[0-9a-f]{64}$'"),
+    # Adapter
+    Refused(V, "spec.adapter.module", "a-b", "spec.adapter.module", "should match"),
+    Refused(V, "spec.adapter.className", "a.b", "spec.adapter.className", "should match"),
+    Refused(
+        V,
+        "spec.adapter",
+        {"image": "vllm", "contract": "None", "className": "A"},
+        "spec.adapter",
+        "spec.adapter.module and spec.adapter.className need contract: Topgraft",
+    ),
+    # Lineage
+    *(
+        Refused(
+            V,
+            "spec.lineage.trainingDataHash",
+            value,
+            "spec.lineage.trainingDataHash",
+            "should match '^sha256:[0-9a-f]{64}$'",
+        )
+        for value in ("", "0" * 64, DIGEST[:-1], DIGEST.upper())
+    ),
+    Refused(
+        V, "spec.lineage.hyperparameters", {"rate": 0.1}, "spec.lineage.hyperparameters.rate", "must be of type string"
+    ),
+    Refused(V, "spec.revision", -1, "spec.revision", "greater than or equal to 0"),
+    # Ports
+    Refused(M, "spec.serving.ports", ports(("api", 80)), "spec.serving.ports", "must have a port with the name http"),
+    Refused(M, "spec.serving.ports", ports(("http", 80), ("http", 81)), "spec.serving.ports[1]", "Duplicate value"),
+    Refused(
+        M, "spec.serving.ports", ports(("http", 80), ("b", 80)), "spec.serving.ports", "every port number only once"
+    ),
+    Refused(
+        M,
+        "spec.serving.ports",
+        ports(("http", 80, 8080), ("b", 8080)),
+        "spec.serving.ports",
+        "every containerPort only once",
+    ),
+    Refused(M, "spec.serving.ports", ports(("http", 0)), "spec.serving.ports[0].port", "greater than or equal to 1"),
+    Refused(
+        M, "spec.serving.ports", ports(("http", 65536)), "spec.serving.ports[0].port", "less than or equal to 65535"
+    ),
+    Refused(M, "spec.serving.ports", ports(("HTTP", 80)), "spec.serving.ports[0].name", "must be a port's name"),
+    Refused(M, "spec.serving.ports", ports(("a" * 16, 80)), "spec.serving.ports[0].name", "15"),
+    # Serving
+    Refused(M, "spec.serving.replicas", -1, "spec.serving.replicas", "greater than or equal to 0"),
+    Refused(M, "spec.serving.replicas", "2", "spec.serving.replicas", "must be of type integer"),
+    Refused(M, "spec.serving.service.type", "ExternalName", "spec.serving.service.type", '"ClusterIP", "NodePort"'),
+    Refused(
+        M, "spec.serving.volumes", [{"name": "a", "mountPath": "/a"}], "spec.serving.volumes[0]", "exactly one source"
+    ),
+    Refused(
+        M,
+        "spec.serving.volumes",
+        [{"name": "a", "mountPath": "/a", "emptyDir": {}, "secret": {"secretName": "s"}}],
+        "spec.serving.volumes[0]",
+        "exactly one source of emptyDir, configMap, secret",
+    ),
+    Refused(
+        M,
+        "spec.serving.volumes",
+        many(2, mountPath="/a", emptyDir={}),
+        "spec.serving.volumes",
+        "every volume must have a mountPath of its own",
+    ),
+    Refused(
+        M,
+        "spec.serving.volumes",
+        [{"name": "a", "mountPath": "/a", "emptyDir": {"sizeLimit": "big"}}],
+        "emptyDir.sizeLimit",
+        "should match",
+    ),
+    Refused(
+        M, "spec.serving.probes.readinessPath", "ready", "spec.serving.probes.readinessPath", "must start with '/'"
+    ),
+    Refused(
+        M, "spec.serving.probes.startupSeconds", 0, "spec.serving.probes.startupSeconds", "greater than or equal to 1"
+    ),
+    Refused(M, "spec.serving.resources.limits", {"cpu": "much"}, "spec.serving.resources.limits.cpu", "should match"),
+    Refused(M, "spec.serving.resources.limits", {"cpu": True}, "spec.serving.resources.limits.cpu", "must be of type"),
+    *(
+        Refused(M, f"spec.serving.{field}", {key: "x"}, f"spec.serving.{field}", "Topgraft sets these")
+        for field in ("podLabels", "podAnnotations", "service.annotations")
+        for key in ("topgraft.dev/version", "app.kubernetes.io/managed-by")
+    ),
+    *(
+        Refused(M, f"spec.serving.{field}", {"a b": "x"}, f"spec.serving.{field}", "must have keys of the form")
+        for field in ("podLabels", "podAnnotations", "nodeSelector")
+    ),
+    Refused(M, "spec.serving.podLabels", {"a": "b c"}, "spec.serving.podLabels.a", "should match"),
+    Refused(
+        M,
+        "spec.serving.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution",
+        [{**TERM, "topologyKey": ""}],
+        "topologyKey",
+        "at least 1 chars",
+    ),
+    Refused(
+        M,
+        "spec.serving.topologySpreadConstraints",
+        [{"maxSkew": 0, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+        "spec.serving.topologySpreadConstraints[0].maxSkew",
+        "greater than or equal to 1",
+    ),
+    Refused(M, "spec.serving.tolerations", [{"operator": "Maybe"}], "spec.serving.tolerations[0].operator", '"Exists"'),
+    # Variables, the same in all three places
+    *(
+        Refused(kind, path, env, f"{path}[0]{field}", reason)
+        for kind, path in ((M, "spec.serving.env"), (V, "spec.adapter.env"), (U, "spec.adapter.env"))
+        for env, field, reason in (
+            ([{"name": "A=B", "value": "x"}], ".name", "must be a variable's name"),
+            ([{"name": "1A", "value": "x"}], ".name", "must be a variable's name"),
+            ([{"name": "TOPGRAFT_PORT", "value": "1"}], ".name", "must not be a variable that Topgraft itself sets"),
+            ([{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "a"}}}], "", "not both"),
+            ([{"name": "A", "valueFrom": {}}], ".valueFrom", "must have exactly one of configMapKeyRef"),
+            (
+                [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "S", "key": "k"}}}],
+                ".valueFrom.secretKeyRef.name",
+                "name of a Kubernetes object",
+            ),
+        )
+    ),
+    Refused(M, "spec.serving.env", many(65, value="x"), "spec.serving.env", "must have at most 64 items"),
+    Refused(V, "spec.adapter.env", [{"name": "A"}, {"name": "A"}], "spec.adapter.env[1]", "Duplicate value"),
+    # Policies
+    Refused(
+        M,
+        "spec.strategy",
+        {"failFastSeconds": 601},
+        "spec.strategy",
+        "spec.strategy.failFastSeconds must not be greater than spec.strategy.progressDeadlineSeconds",
+    ),
+    Refused(
+        M,
+        "spec.strategy.progressDeadlineSeconds",
+        0,
+        "spec.strategy.progressDeadlineSeconds",
+        "greater than or equal to 1",
+    ),
+    Refused(M, "spec.rollback.bakeSeconds", -1, "spec.rollback.bakeSeconds", "greater than or equal to 0"),
+    Refused(U, "spec.rollback.standbySeconds", -1, "spec.rollback.standbySeconds", "greater than or equal to 0"),
+    Refused(U, "spec.rollback.standbyReplicas", -1, "spec.rollback.standbyReplicas", "greater than or equal to 0"),
+    Refused(M, "spec.versionHistoryLimit", 101, "spec.versionHistoryLimit", "less than or equal to 100"),
+    # Texts
+    *(
+        refusal
+        for kind in (M, V)
+        for refusal in (
+            Refused(kind, "spec.notes", "x" * 65537, "spec.notes", "65536"),
+            Refused(kind, "spec.notes", "ä" * 32769, "spec.notes", "must be at most 65536 bytes long in UTF-8"),
+            Refused(kind, "spec.description", "x" * 1025, "spec.description", "1024"),
+            Refused(kind, "spec.metadata", {f"k{i}": "v" for i in range(129)}, "spec.metadata", "at most 128 items"),
+            Refused(kind, "spec.metadata", {"k" * 254: "v"}, "spec.metadata", "must have keys of 1 to 253 characters"),
+            Refused(kind, "spec.metadata", {"k": 1}, "spec.metadata.k", "must be of type string"),
+        )
+    ),
+    Refused(M, "spec.languages", ["en", "en"], "spec.languages[1]", "Duplicate value"),
+    Refused(M, "spec.useCases", [f"u{i}" for i in range(65)], "spec.useCases", "must have at most 64 items"),
+]
+
+
+@pytest.mark.parametrize(
+    "case", REFUSED, ids=lambda case: f"{case.kind}-{case.path}-{str(case.value)[:40]}-{case.reason[:20]}"
+)
+def test_a_bad_object_is_refused_with_field_and_reason(shared_objects: Objects, case: Refused) -> None:
+    said = shared_objects.refusal(changed(minimal(case.kind), case.path, case.value))
+    assert said, "accepted"
+    assert case.field in said
+    assert case.reason in said
+
+
+def test_no_rule_is_forgotten() -> None:
+    """Each CEL rule has an object above that it refuses; those of immutable fields are tried beside this file."""
+    written = {text for path in CRDS.glob("*.yaml") for text in messages_of(schema_of(path))}
+    assert [
+        text for text in written if "is immutable" not in text and not any(case.reason in text for case in REFUSED)
+    ] == []
+
+
+ACCEPTED: list[tuple[str, str, Any]] = [
+    (M, "metadata.name", "a" * 53),
+    (M, "metadata.name", "a"),
+    (V, "metadata.name", "9" * 63),
+    (U, "metadata.name", "digits.v2"),
+    *(
+        (kind, "spec.adapter.image", image)
+        for kind in (V, U)
+        for image in (
+            "digits",
+            "digits:v1",
+            "localhost:5000/digits",
+            "registry.example:5000/team/sub_dir/digits-x.y:V1.0_2",
+            f"registry.example/digits@{DIGEST}",
+            f"registry.example/digits:v1@{DIGEST}",
+            "[2001:db8::1]:5000/digits:v1",
+            "10.0.0.1:5000/a__b/c--d:v1",
+        )
+    ),
+    (V, VOL, [{**VOLUME, "name": f"v{i}", "mountPath": f"/v{i}"} for i in range(8)]),
+    (V, VOL, [volume(persistentVolumeClaim={"claimName": "c", "subPath": "a/b..c/.d"})]),
+    (V, VOL, [volume(image={"reference": f"registry.example/w:v1@{DIGEST}"})]),
+    (V, VOL, [volume(configMap={"name": "a.b-c"})]),
+    (V, VOL, [volume(secret={"secretName": "s"})]),
+    (V, VOL, [volume(nfs={"server": "10.0.0.1", "path": "/"})]),
+    (V, VOL, [volume(csi={"driver": "csi.example.com"})]),
+    (V, f"{VOL}.0.mountPath", "/a/..b/c..d/…"),
+    (V, "spec.artifact.digest", DIGEST),
+    (V, "spec.adapter", {"image": "vllm", "contract": "None", "args": ["--model", "/artifacts"]}),
+    (V, "spec.adapter.module", "a.b_c.d1"),
+    (V, "spec.lineage", {"trainingDataHash": DIGEST, "featureParameters": {}, "hyperparameters": {"rate": "0.1"}}),
+    (V, "spec.revision", 0),
+    (M, "spec.serving.ports", []),
+    (M, "spec.serving.ports", ports(("http", 80, 8000), ("grpc", 9000))),
+    (M, "spec.serving.replicas", 0),
+    (M, "spec.serving.volumes", [{"name": "a", "mountPath": "/dev/shm", "emptyDir": {"medium": "Memory"}}]),
+    (M, "spec.serving.resources.limits", {"cpu": 1, "memory": "1.5Gi", "nvidia.com/gpu": "1"}),
+    (M, "spec.serving.podLabels", {"example.com/a-b_c": "x.Y", "empty": ""}),
+    (M, "spec.serving.topologySpreadConstraints", []),
+    (M, "spec.serving.env", [{"name": "TOPGRAFT_ADAPTER", "value": "a:B"}, {"name": "my.var-x"}]),
+    (M, "spec.serving.env", many(64, value="x")),
+    (M, "spec.strategy", {"failFastSeconds": 600}),
+    (M, "spec.rollback", {"bakeSeconds": 0, "standbySeconds": 0, "standbyReplicas": 0}),
+    (M, "spec.notes", "ä" * 32768),
+    (V, "spec.notes", "x" * 65536),
+    (M, "spec.languages", ["en", "de"]),
+    (U, "spec.rollback", {}),
+    (U, "spec.adapter.args", []),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "value"), ACCEPTED, ids=lambda value: str(value)[:40])
+def test_a_good_object_is_accepted(shared_objects: Objects, kind: str, path: str, value: object) -> None:
+    assert shared_objects.refusal(changed(minimal(kind), path, value)) == ""
+
+
+@pytest.mark.parametrize("kind", [M, V, U])
+def test_the_smallest_object_is_accepted(shared_objects: Objects, kind: str) -> None:
+    assert shared_objects.refusal(minimal(kind)) == ""
