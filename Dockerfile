@@ -18,6 +18,7 @@ RUN /opt/venv/bin/python -m compileall -q -x 'kubernetes/(aio/)?client/(api|mode
 
 FROM ${BASE}
 COPY --from=build /opt/venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# USER, because the user id has no entry in /etc/passwd (OpenShift gives another one) and kopf asks for a name.
+ENV PATH=/opt/venv/bin:$PATH USER=topgraft HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 ENTRYPOINT ["topgraft"]
