@@ -64,6 +64,12 @@ def test_defaults_are_there_without_the_api_server() -> None:
     assert (spec.rollback.bake_seconds, spec.rollback.standby_seconds, spec.rollback.standby_replicas) == (60, 600, 1)
 
 
+def test_no_ports_mean_the_default_port() -> None:
+    body = from_cluster("model")
+    body["spec"]["serving"]["ports"] = []
+    assert [(port.name, port.port) for port in Model.model_validate(body).spec.serving.ports] == [("http", 8080)]
+
+
 def test_an_object_cannot_be_changed() -> None:
     read = Model.model_validate(from_cluster("model"))
     with pytest.raises(ValidationError, match="frozen"):

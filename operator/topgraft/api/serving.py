@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from topgraft.api.artifact import ConfigMapSource, MountPath, SecretSource, VolumeName
 from topgraft.api.pod import (
@@ -39,6 +39,9 @@ class Port(Wire):
     """The Service's port."""
     container_port: PortNumber | None = None
     """The container's port; by default the same."""
+
+
+DEFAULT_PORTS = (Port(name="http", port=8080),)
 
 
 class ServiceOptions(Wire):
@@ -106,7 +109,7 @@ class Serving(Wire):
             "(has(p.containerPort) ? p.containerPort : p.port)))",
             "spec.serving.ports must have every containerPort only once",
         ),
-    ] = (Port(name="http", port=8080),)
+    ] = DEFAULT_PORTS
     """Ports of the Service; without any: one with the name http and the number 8080."""
     service: ServiceOptions = Field(default_factory=ServiceOptions)
     service_account_name: ObjectName | None = None
@@ -141,3 +144,9 @@ class Serving(Wire):
     resources: Resources | None = None
     """Requests and limits of versions that name none."""
     probes: Probes = Field(default_factory=Probes)
+
+    @field_validator("ports")
+    @classmethod
+    def _never_without_a_port(cls, ports: tuple[Port, ...]) -> tuple[Port, ...]:
+        """Server-side apply leaves an empty list where the last owner took its port away."""
+        return ports or DEFAULT_PORTS
