@@ -1,29 +1,25 @@
 """Build the images and push them where the cluster pulls: `python hack/images.py [NAME:TAG ...]`.
 
-An image whose inputs have not changed since it was pushed is left alone. Environment:
-  TOPGRAFT_REGISTRY       the name that pods pull by (default registry.local, the local cluster's)
-  TOPGRAFT_PUSH_REGISTRY  the address to push to (default: the same; for registry.local its loopback address)
-  BASE                    the base image (default: the Dockerfile's; for registry.local the debootstrapped one)
+An image whose inputs have not changed since it was pushed is left alone. CLUSTER says where to (see cluster.py), BASE
+which base image to use (default: the Dockerfile's public one; on the local cluster the debootstrapped one).
 """
 
 import argparse
 import hashlib
 import os
 import platform
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import cluster
+from cluster import Cluster
 from localcluster import registry
 from localcluster.processes import run
-from localcluster.settings import REGISTRY_PORT, ClusterError, Settings, settings
+from localcluster.settings import ClusterError, settings
 from localcluster.steps import step
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCAL_REGISTRY = "registry.local"
-LOCAL_PUSH = f"127.0.0.1:{REGISTRY_PORT}"
 _IMAGE_PYTHON = "3.11"
 _IGNORED = ("__pycache__", ".egg-info", ".pytest_cache", ".mypy_cache", ".ruff_cache")
 
@@ -70,44 +66,41 @@ IMAGES = {image.name: image for image in (OPERATOR, *DIGITS)}
 
 
 class Builder:
-    """Docker where its daemon answers and the images are not for the local cluster; buildah otherwise."""
+    """buildah for the local cluster, for another one Docker where its daemon answers."""
 
-    def __init__(self, at: Settings) -> None:
-        self.at = at
-        self.registry = os.environ.get("TOPGRAFT_REGISTRY", LOCAL_REGISTRY)
-        local = self.registry == LOCAL_REGISTRY
-        self.push_to = os.environ.get("TOPGRAFT_PUSH_REGISTRY", LOCAL_PUSH if local else self.registry)
-        self.base = os.environ.get("BASE", f"{LOCAL_PUSH}/{registry.BASE}" if local else "")
-        self.docker = not local and docker_answers()
-        self.buildah = registry.Buildah(at)
+    def __init__(self, target: Cluster) -> None:
+        self.at = settings()
+        self.cluster = target
+        self.local = isinstance(target, cluster.Local)
+        self.docker = not self.local and cluster.docker_answers()
+        self.base = os.environ.get("BASE") or (target.pushed_as(registry.BASE) if self.local else "")
 
-    def build(self, image: Image) -> None:
-        record = self.at.home / "images" / self.push_to.replace("/", "_") / image.name
+    def build(self, image: Image) -> str:
+        """The name that pods pull the image by, once it is where they pull it from."""
+        record = self.at.home / "images" / self.cluster.name / self.cluster.pushed_as(image.name).replace("/", "_")
         inputs = self._inputs(image)
-        if record.exists() and record.read_text() == inputs and self._is_pushed(image):
-            return
-        with step(f"image {image.name}"):
-            self._build_and_push(image)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(inputs)
+        if not (record.exists() and record.read_text() == inputs and self._is_delivered(image)):
+            with step(f"image {image.name}"):
+                self._build(image)
+                self.cluster.deliver(image.name)
+            record.parent.mkdir(parents=True, exist_ok=True)
+            record.write_text(inputs)
+        return f"{self.cluster.registry}/{image.name}"
 
-    def _build_and_push(self, image: Image) -> None:
-        target = f"{self.push_to}/{image.name}"
+    def _build(self, image: Image) -> None:
         arguments = [f"--build-arg={argument}" for argument in image.arguments]
         if self.base:
             arguments.append(f"--build-arg=BASE={self.base}")
-        common = [*arguments, f"--tag={target}", f"--file={ROOT / image.dockerfile}"]
+        common = [*arguments, f"--tag={self.cluster.pushed_as(image.name)}", f"--file={ROOT / image.dockerfile}"]
         if self.docker:
             run(["docker", "build", "--quiet", *common, ROOT], seconds=1200)
-            run(["docker", "push", "--quiet", target], seconds=600)
             return
-        more = ["--network=none", *self._wheels(image)] if self.base.startswith(LOCAL_PUSH) else []
+        more = ["--network=none", *self._wheels(image)]
+        more += ["--tls-verify=false"] if self.base.startswith("127.0.0.1:") else []
         # Docker finds the ignore file of a Dockerfile by itself.
         ignore = ROOT / f"{image.dockerfile}.dockerignore"
         more += [f"--ignorefile={ignore}"] if ignore.exists() else []
-        self.buildah("build", "--layers", "--tls-verify=false", *more, *common, str(ROOT), seconds=1200)
-        insecure = ["--tls-verify=false"] if self.push_to == LOCAL_PUSH else []
-        self.buildah("push", "--quiet", *insecure, target, f"docker://{target}", seconds=600)
+        registry.Buildah(self.at)("build", "--layers", *more, *common, str(ROOT), seconds=1200)
 
     def _wheels(self, image: Image) -> list[str]:
         """Mounts that let `pip install` in the build find what this machine's pip has fetched.
@@ -128,9 +121,11 @@ class Builder:
             inputs.update(hashlib.sha256(file.read_bytes()).digest())
         return inputs.hexdigest()
 
-    def _is_pushed(self, image: Image) -> bool:
-        """Only the local registry is asked: another one keeps what it has got."""
-        return self.push_to != LOCAL_PUSH or registry.has(image.name)
+    def _is_delivered(self, image: Image) -> bool:
+        """Another registry is not asked: the builder's own cache makes a second push quick."""
+        if self.local:
+            return registry.has(image.name)
+        return isinstance(self.cluster, cluster.Kind) and self.cluster.is_up()
 
 
 def _files(image: Image) -> list[Path]:
@@ -161,17 +156,6 @@ def _download(requirements: Path, wheelhouse: Path) -> None:
     fetched.touch()
 
 
-def docker_answers() -> bool:
-    """Whether there is a Docker client with a daemon behind it."""
-    if shutil.which("docker") is None:
-        return False
-    try:
-        command = ["docker", "version", "--format={{.Server.Version}}"]
-        return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", nargs="*", help=f"default: all of {', '.join(IMAGES)}")
@@ -179,10 +163,9 @@ def main() -> int:
     if unknown := sorted(set(names) - set(IMAGES)):
         parser.error(f"unknown image {unknown[0]}: choose from {', '.join(IMAGES)}")
     try:
-        builder = Builder(settings())
+        builder = Builder(cluster.choose())
         for name in names:
-            builder.build(IMAGES[name])
-            print(f"{builder.registry}/{name}")
+            print(builder.build(IMAGES[name]))
     except ClusterError as error:
         print(f"images: {error}", file=sys.stderr)
         return 1

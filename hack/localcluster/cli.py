@@ -96,9 +96,11 @@ def _refuse_taken_ports(at: Settings) -> None:
             )
 
 
-def status(at: Settings) -> None:
+def status(at: Settings) -> int:
+    """Print each component's process id; 0 when the control plane runs."""
     for name in sorted(ALL):
         print(f"{name:26}{Process(at, name).pid() or '-'}")
+    return 0 if all(Process(at, name).pid() for name in CONTROL_PLANE) else 1
 
 
 def restart(at: Settings, name: str) -> None:
@@ -133,7 +135,7 @@ def main() -> int:
     start = verbs.add_parser("up", help="start what does not run: 5 s to the API server, 5 s more to a Ready node")
     start.add_argument("--control-plane-only", action="store_true", help="API server, controllers, scheduler; no pods")
     verbs.add_parser("down", help="stop everything and throw its state away")
-    verbs.add_parser("status", help="the process id of every component")
+    verbs.add_parser("status", help="the process id of every component; fails when there is no control plane")
     verbs.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
     for verb in ("stop", "start"):
         one = verbs.add_parser(verb, help=f"{verb} one component, for tests of faults")
@@ -146,7 +148,7 @@ def main() -> int:
         if arguments.verb == "kubeconfig":
             print(at.kubeconfig)
         elif arguments.verb == "status":
-            status(at)
+            return status(at)
         else:
             with _one_at_a_time(at):
                 _change(at, arguments)

@@ -19,11 +19,13 @@ _KUBERNETES = f"-X {_VERSION}Version=v1.36.3 -X {_VERSION}Major=1 -X {_VERSION}M
 
 @dataclass(frozen=True)
 class Component:
-    """A folder here with go.mod and go.sum; `programs` are what `go build tool` makes of it."""
+    """Programs of one Go module. `packages`: what to build of it; `folder`: where its go.mod and go.sum are."""
 
     name: str
     programs: tuple[str, ...]
     minutes: str
+    packages: str = "tool"
+    folder: str = ""
     flags: tuple[str, ...] = ()
     linker: str = ""
 
@@ -35,6 +37,14 @@ COMPONENTS = {
             "kubernetes",
             ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl"),
             "7 min",
+            linker=_KUBERNETES,
+        ),
+        Component(
+            "kubectl",
+            ("kubectl",),
+            "2 min",
+            packages="k8s.io/kubernetes/cmd/kubectl",
+            folder="kubernetes",
             linker=_KUBERNETES,
         ),
         Component("etcd", ("etcd",), "half a minute"),
@@ -86,11 +96,11 @@ def _build(at: Settings, component: Component) -> None:
     # `go build -o FILE` for one program, `-o DIRECTORY/` for several: a module's path may end in v3 or v4.
     target = at.bin / component.name if len(component.programs) == 1 else f"{at.bin}/"
     linker = f"-ldflags=-s -w {component.linker}".strip()
-    command = ["go", "build", "-trimpath", *component.flags, linker, "-o", str(target), "tool"]
+    command = ["go", "build", "-trimpath", *component.flags, linker, "-o", str(target), component.packages]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
     done = subprocess.run(
         command,
-        cwd=SOURCE / component.name,
+        cwd=SOURCE / (component.folder or component.name),
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -115,9 +125,9 @@ def _stamp(at: Settings, component: Component) -> Path:
 
 
 def _inputs(component: Component) -> str:
-    inputs = hashlib.sha256(repr(component).encode())
+    inputs = hashlib.sha256(repr((component.packages, component.flags, component.linker)).encode())
     for file in ("go.mod", "go.sum"):
-        inputs.update((SOURCE / component.name / file).read_bytes())
+        inputs.update((SOURCE / (component.folder or component.name) / file).read_bytes())
     return inputs.hexdigest()
 
 
