@@ -29,6 +29,8 @@ MAX_BODY_BYTES = 50 * 1024 * 1024
 # read to its end and thrown away, up to this size.
 _MAX_DISCARDED_BYTES = 4 * MAX_BODY_BYTES
 
+_MAX_MESSAGE = 1000
+
 CONNECTED_AT = "connected_at"
 """Key of the request's state: the monotonic time at which its connection was made."""
 
@@ -192,8 +194,8 @@ def _answer(value: dict[str, Any], code: int = 200) -> Response:
 
 
 def _error(code: int, message: str) -> Response:
-    # Messages may quote a client's text with lone surrogates, or an adapter's; neither may break the answer.
-    return _json(orjson.dumps({"error": message.encode(errors="replace").decode()}), code)
+    # A message may quote a client or an adapter: it may be long, and hold surrogates that JSON text cannot carry.
+    return _json(orjson.dumps({"error": message[:_MAX_MESSAGE].encode(errors="replace").decode()}), code)
 
 
 def _json(content: bytes, code: int = 200) -> Response:

@@ -1,0 +1,204 @@
+import json
+
+import numpy as np
+import orjson
+import pytest
+from adapters import Moody, Scale, Table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from topgraft_adapter.errors import InvalidInputError, OutputError
+from topgraft_adapter.inference import infer, metadata
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def ask(adapter, request):
+    return json.loads(infer(adapter, adapter.api(), "m", "m-1", orjson.dumps(request)))
+
+
+def rows(*values, **more):
+    return {"inputs": [{"name": "x", "shape": [len(values), 4], "datatype": "FP32", "data": list(values), **more}]}
+
+
+def test_answers_with_id_model_and_version():
+    answer = ask(Scale(2), {"id": "a-7", **rows([1, 2, 3, 4], [5, 6, 7, 8])})
+    assert answer == {
+        "model_name": "m",
+        "model_version": "m-1",
+        "id": "a-7",
+        "outputs": [{"name": "y", "shape": [2, 4], "datatype": "FP32", "data": [2, 4, 6, 8, 10, 12, 14, 16]}],
+    }
+    assert "id" not in ask(Scale(2), rows([1, 2, 3, 4]))
+
+
+def test_an_empty_batch_is_answered():
+    assert ask(Scale(2), rows())["outputs"][0]["shape"] == [0, 4]
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused(body):
+    with pytest.raises(InvalidInputError):
+        infer(Scale(2), Scale.api(), "m", "m-1", body)
+
+
+@settings(max_examples=300)
+@given(JSON)
+def test_any_json_is_refused(value):
+    with pytest.raises(InvalidInputError):
+        ask(Scale(2), value)
+
+
+@settings(max_examples=500)
+@given(
+    st.fixed_dictionaries(
+        {
+            "inputs": st.lists(
+                st.fixed_dictionaries(
+                    {"name": st.just("x") | JSON},
+                    optional={
+                        "shape": st.just([1, 4]) | JSON,
+                        "datatype": st.sampled_from(["FP32", "INT8", "BYTES", "BOOL"]) | JSON,
+                        "data": st.just([1, 2, 3, 4]) | JSON,
+                        "parameters": JSON,
+                    },
+                ),
+                max_size=3,
+            )
+        },
+        optional={"id": JSON, "outputs": JSON, "parameters": JSON},
+    )
+)
+def test_almost_right_requests_are_answered_or_refused(request):
+    try:
+        answer = ask(Scale(2), request)
+    except InvalidInputError:
+        return
+    assert answer["outputs"][0]["shape"][1] == 4
+
+
+@given(st.text(), st.booleans())
+def test_text_comes_through(name, shout):
+    answer = ask(Table(1), people(name, shout=shout))
+    texts = {output["name"]: output for output in answer["outputs"]}
+    assert texts["greetings.text"]["data"] == [name.upper() if shout else name]
+
+
+def people(*names, shout=False, **more):
+    fields = {
+        "people.name": ("BYTES", list(names)),
+        "people.age": ("FP64", [30.9] * len(names)),
+        **more,
+    }
+    inputs = [{"name": n, "shape": [len(v)], "datatype": d, "data": v} for n, (d, v) in fields.items()]
+    inputs.append({"name": "shout", "shape": [1], "datatype": "BOOL", "data": [shout]})
+    return {"inputs": inputs}
+
+
+def test_tables_are_columns_and_the_types_are_cast():
+    answer = ask(Table(1), people("ada", "bob", **{"suffix": ("BYTES", ["!"]), "people.extra": ("INT8", [1, 2])}))
+    assert answer["outputs"] == [
+        {"name": "greetings.text", "shape": [2], "datatype": "BYTES", "data": ["ada!", "bob!"]},
+        {"name": "greetings.age", "shape": [2], "datatype": "INT64", "data": [30, 30]},
+        {"name": "count", "shape": [1], "datatype": "INT64", "data": [2]},
+    ]
+
+
+def test_only_the_outputs_that_were_asked_for():
+    answer = ask(Table(1), {**people("ada"), "outputs": [{"name": "count"}]})
+    assert [output["name"] for output in answer["outputs"]] == ["count"]
+    with pytest.raises(InvalidInputError, match=r"no 'age'; it has greetings\.text"):
+        ask(Table(1), {**people("ada"), "outputs": [{"name": "age"}]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inputs": {}}, "`inputs` must be a list"),
+        ({"inputs": [1]}, r"inputs\[0\] must be an object"),
+        ({"inputs": []}, "'x' is missing"),
+        ({"id": 7}, "`id` must be a string"),
+        ({"inputs": [{"name": "x", "datatype": "FP32"}]}, "has no shape, data"),
+        (
+            {"inputs": [{"name": "z", "shape": [1], "datatype": "FP32", "data": [1]}, *rows([1, 2, 3, 4])["inputs"]]},
+            "no 'z'; it has x",
+        ),
+        ({"inputs": rows([1, 2, 3, 4])["inputs"] * 2}, "stands twice"),
+        (rows([1, 2, 3, 4], shape=[4], data=[1, 2, 3, 4]), r"shape \[4\]; it needs \[-1, 4\]"),
+        (rows([1, 2, 3, 4], datatype="BYTES"), "holds numbers"),
+    ],
+)
+def test_names_the_field_and_the_remedy(change, message):
+    with pytest.raises(InvalidInputError, match=message):
+        ask(Scale(2), {**rows([1, 2, 3, 4]), **change})
+
+
+def test_columns_need_one_length_and_parameters_one_value():
+    with pytest.raises(InvalidInputError, match="different lengths"):
+        ask(Table(1), people("ada", **{"people.height": ("FP32", [1.5, 1.6])}))
+    with pytest.raises(InvalidInputError, match=r"'people\.age' is missing"):
+        ask(Table(1), {"inputs": [tensor for tensor in people("a")["inputs"] if tensor["name"] != "people.age"]})
+    request = people("ada")
+    request["inputs"][-1].update(shape=[2], data=[True, False])
+    with pytest.raises(InvalidInputError, match=r"'shout' has shape \[2\]; it needs \[1\]"):
+        ask(Table(1), request)
+
+
+@pytest.mark.parametrize(("mood", "message"), [(3, r"shape \[1, 5\]; api"), (4, "NaN"), (5, "gave no 'y'")])
+def test_a_wrong_result_is_the_adapters_fault(mood, message):
+    with pytest.raises(OutputError, match=message):
+        ask(Moody(1), rows([mood, 0, 0, 0]))
+
+
+def test_metadata_lists_tensors():
+    inputs, _ = Table.api()
+    assert metadata(inputs) == [
+        {"name": "people.name", "datatype": "BYTES", "shape": [-1]},
+        {"name": "people.age", "datatype": "INT32", "shape": [-1]},
+        {"name": "people.height", "datatype": "FP64", "shape": [-1]},
+        {"name": "shout", "datatype": "BOOL", "shape": [1]},
+        {"name": "suffix", "datatype": "BYTES", "shape": [1]},
+    ]
+
+
+def test_what_is_not_finite_is_refused():
+    for body in (b"NaN", b"Infinity", b"1e999"):
+        with pytest.raises(InvalidInputError):
+            infer(
+                Scale(2),
+                Scale.api(),
+                "m",
+                "m-1",
+                b'{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP64","data":[1,2,3,%s]}]}' % body,
+            )
+
+
+def test_deep_nesting_is_refused():
+    with pytest.raises(InvalidInputError):
+        infer(Scale(2), Scale.api(), "m", "m-1", b"[" * 200_000)
+    with pytest.raises(InvalidInputError):
+        infer(
+            Scale(2),
+            Scale.api(),
+            "m",
+            "m-1",
+            b'{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP64","data":' + b"[" * 900 + b"]" * 900 + b"}]}",
+        )
+
+
+def test_predict_gets_the_declared_type():
+    class Typed(Scale):
+        def predict(self, x):
+            assert x.dtype == np.float32
+            return x
+
+    assert ask(Typed(1), rows([1, 2, 3, 4], datatype="INT64"))["outputs"][0]["data"] == [1, 2, 3, 4]
