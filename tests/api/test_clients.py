@@ -84,6 +84,11 @@ def test_the_defaults_are_these_and_no_others(objects: Objects, kind: str) -> No
     assert objects.read(kind, "digits")["status"] == {"observedGeneration": -1}
 
 
+def test_the_paths_of_probes_stay_open_for_images_without_the_contract(objects: Objects) -> None:
+    made = objects.create(changed(minimal("Model"), "spec.serving.probes", {}))
+    assert made["spec"]["serving"]["probes"] == {"startupSeconds": 300}
+
+
 def test_a_partly_given_policy_gets_the_rest(objects: Objects) -> None:
     made = objects.create(changed(minimal("Model"), "spec.rollback", {"bakeSeconds": 5}))
     assert made["spec"]["rollback"] == {**DEFAULTS["Model"]["rollback"], "bakeSeconds": 5}

@@ -40,7 +40,7 @@ class Adapter(Wire):
     args: Arguments = ()
     """Arguments after those that Topgraft gives."""
     env: Env = ()
-    """Variables; they go before those of the Model."""
+    """Variables; they win over those of the Model with the same name."""
     resources: Resources | None = None
     """Requests and limits; in place of those of the Model."""
     pull_policy: PullPolicy | None = None

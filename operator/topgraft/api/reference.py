@@ -15,6 +15,10 @@ KUBERNETES_TYPES = (
     "Affinity",
     "Condition",
     "EnvVar",
+    "LabelSelector",
+    "NodeSelectorTerm",
+    "PodAffinity",
+    "PodAffinityTerm",
     "PodSecurityContext",
     "Resources",
     "SecurityContext",
@@ -26,8 +30,8 @@ KUBERNETES_TYPES = (
 HEAD = f"""# API reference: `{API_VERSION}`
 
 Made from the models in `operator/topgraft/api` by `hack/crds.py`; `kubectl explain` shows the same.
-**Bold** fields are required. All kinds are namespaced, refer to objects of their own namespace only, and belong to the
-category `topgraft`.
+**Bold** fields are required in the object that has them. All kinds are namespaced, refer to objects of their own
+namespace only, and belong to the category `topgraft`.
 """
 
 
@@ -98,7 +102,7 @@ def _bounds(field: Schema) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None or isinstance(value, list | dict):
+    if value in (None, "") or isinstance(value, list | dict):
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

@@ -79,8 +79,11 @@ class ServingVolume(Wire):
 class Probes(Wire):
     """How the health of the serving pods is asked, at the port `http`."""
 
-    readiness_path: ProbePath = "/v2/health/ready"
-    liveness_path: ProbePath = "/v2/health/live"
+    # Defaults that the schema does not write into the object: a version with contract None has others.
+    readiness_path: ProbePath = Field(default_factory=lambda: "/v2/health/ready")
+    """By default /v2/health/ready; with contract None: whether the port is open."""
+    liveness_path: ProbePath = Field(default_factory=lambda: "/v2/health/live")
+    """By default /v2/health/live; with contract None: whether the port is open."""
     startup_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
     """How long the adapter may take to load before the container is started again."""
 
@@ -136,11 +139,11 @@ class Serving(Wire):
     ] = ()
     """Further directories, such as /dev/shm and caches."""
     pod_security_context: PodSecurityContext | None = None
-    """Replaces the pod's default of Pod Security `restricted`."""
+    """Replaces, field by field, the pod's default of Pod Security `restricted`."""
     security_context: SecurityContext | None = None
-    """Replaces the container's default of Pod Security `restricted`."""
+    """Replaces, field by field, the container's default of Pod Security `restricted`."""
     env: Env = ()
-    """Variables for every version; the version's own go before them."""
+    """Variables for every version; one of the version with the same name wins."""
     resources: Resources | None = None
     """Requests and limits of versions that name none."""
     probes: Probes = Field(default_factory=Probes)
