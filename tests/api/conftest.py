@@ -1,4 +1,7 @@
-"""A real API server with our CRDs. KUBECONFIG names it; every test that stores objects gets a namespace of its own."""
+"""A real API server with our CRDs. KUBECONFIG names it; every test that stores objects gets a namespace of its own.
+
+No operator may watch these namespaces meanwhile: the tests play its part.
+"""
 
 from __future__ import annotations
 
