@@ -53,9 +53,17 @@ def pod_fault(pod: Pod, event: str = "") -> Fault | None:
         return _fault(pod, reason, scheduled.message or "no node fits", since)
     statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
     found = worst(f for status in statuses if (f := container_fault(pod, status, since)))
-    if found is None and event and not any(s.state.running or s.state.terminated for s in statuses):
+    if (
+        found is None
+        and event.startswith(STUCK_BY)
+        and not any(s.state.running or s.state.terminated for s in statuses)
+    ):
         return _fault(pod, _mount_reason(event), event, since)
     return found
+
+
+STUCK_BY = ("FailedMount:", "FailedAttachVolume:", "FailedCreatePodSandBox:")
+"""Reasons of the events that tell why a pod has no container yet; any other Warning may be about something else."""
 
 
 def _mount_reason(event: str) -> str:
@@ -64,7 +72,7 @@ def _mount_reason(event: str) -> str:
             return {"configmap": "ConfigMapNotFound", "secret": "SecretNotFound"}.get(
                 kind, "PersistentVolumeClaimNotFound"
             )
-    return "VolumeNotMounted" if "mount" in event.lower() or "volume" in event.lower() else "PodNotStarted"
+    return "PodNotStarted" if event.startswith("FailedCreatePodSandBox") else "VolumeNotMounted"
 
 
 def container_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault | None:

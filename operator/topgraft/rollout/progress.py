@@ -76,7 +76,7 @@ def progress(at: Situation) -> Progress:
 
 
 def foreign_service(seen: Observed) -> bool:
-    """Whether a Service of the Model's name belongs to somebody else: it is left alone, and so is everything behind it."""
+    """Whether a Service of the Model's name belongs to somebody else: it is left alone, with all behind it."""
     return seen.refusals.get(f"Service/{seen.name}", "").startswith("NotOwned")
 
 

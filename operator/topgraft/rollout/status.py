@@ -305,7 +305,7 @@ def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
 
 
 def _failure(at: Situation, step: Progress, version: ModelVersion, failing: bool) -> dict[str, Any] | None:
-    """Failure is an input: it stays on the version until another attempt with it succeeds."""
+    """Failure is an input: it stays on the version until another attempt with it takes the traffic."""
     name, old = version.metadata.name, version.status.failure
     if failing and step.failed is not None:
         return {
@@ -319,8 +319,8 @@ def _failure(at: Situation, step: Progress, version: ModelVersion, failing: bool
         new = {"attemptHash": decision.attempt, "reason": decision.reason, "message": decision.message}
         if old is None or old.attempt_hash != decision.attempt:
             return {**new, "time": rfc3339(decision.time)}
-    serves = name == at.serving == at.stable
-    return None if old is None or serves else wire(old)
+    forgotten = name == at.serving and old is not None and old.attempt_hash != at.attempt_of_serving
+    return None if old is None or forgotten else wire(old)
 
 
 def _version_conditions(at: Situation, step: Progress, version: ModelVersion, body: dict[str, Any]) -> Iterator[Says]:

@@ -44,7 +44,10 @@ def _events(at: Situation, move: Move) -> tuple[Event, ...]:
     if move.event is None:
         return ()
     kind, reason = move.event
-    return (Event(regarding(at), "Warning" if kind == "Warning" else "Normal", reason, move.decision.message),)
+    decision = move.decision
+    way = f"{decision.origin} → {decision.to}" if decision.origin else decision.to
+    text = f"{way}: {decision.reason}: {decision.message}"
+    return (Event(regarding(at), "Warning" if kind == "Warning" else "Normal", reason, text),)
 
 
 def regarding(at: Situation) -> dict[str, str]:
@@ -72,14 +75,13 @@ def _leave(at: Situation) -> Move | None:
     back, fault = at.way_back, at.serving_fault if at.policy.automatic else None
     if back is None or fault is None:
         return None
-    text = f"{at.serving} → {back}: {fault.reason}: {fault.message}"[:MESSAGE_LIMIT]
     decision = Decision(
         attempt=at.attempt_of_serving,
         direction="Back",
         to=back,
         origin=at.serving,
         reason=fault.reason,
-        message=text,
+        message=fault.message[:MESSAGE_LIMIT],
         leaves="Failed",
         time=at.now,
     )
@@ -95,14 +97,13 @@ def _return(at: Situation) -> Move | None:
         return None
     failed = at.failure_of(at.serving, at.attempt_of_serving) if at.baking else None
     reason = failed.reason if failed else "Superseded" if at.baking else at.goal.trigger
-    text = f"{at.serving} → {back}: {failed.message if failed else _why(at)}"[:MESSAGE_LIMIT]
     decision = Decision(
         attempt=at.attempt_of_serving if failed else at.goal.attempt,
         direction="Back",
         to=back,
         origin=at.serving,
         reason=reason,
-        message=text,
+        message=(failed.message or "" if failed else _why(at))[:MESSAGE_LIMIT],
         leaves="Failed" if failed else "Abandoned" if at.baking else "Standby",
         time=at.now,
     )
@@ -131,7 +132,7 @@ def _forward(at: Situation) -> Move | None:
         to=name,
         origin=at.serving,
         reason="InitialDeployment" if first else at.goal.trigger,
-        message=f"{name} serves" if first else f"{at.serving} → {name}: verified and ready",
+        message="verified and ready",
         time=at.now,
     )
     return Move(decision, ("Normal", "TrafficSwitched"))

@@ -293,7 +293,7 @@ class World:
     @property
     def serving(self) -> str | None:
         service = self.objects.get(("Service", MODEL))
-        return service["spec"]["selector"][views.VERSION_LABEL] if service else None
+        return service["spec"]["selector"].get(views.VERSION_LABEL) if service else None
 
     @property
     def serving_tag(self) -> str | None:

@@ -1,0 +1,158 @@
+"""Random users, faults, kills and time: the invariants of the design hold on every step, and the end is the same."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from topgraft.rollout import views
+
+from .world import MODEL, Crash, World
+
+TAGS = ("v1", "v2", "v3", "v4", "v5", "v6")
+
+
+class Rollouts(RuleBasedStateMachine):
+    """The operator may be killed before any of its writes; the users may do anything at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(images={"v4": "crash", "v5": "class:Other"})
+        self.user_specs: dict[tuple[str, str], object] = {}
+
+    @initialize(first=st.sampled_from(("v1", "v2")))
+    def start(self, first: str) -> None:
+        self.world.model()
+        self.world.base(tag=first)
+        self._remember()
+
+    def _remember(self) -> None:
+        for key, body in self.world.objects.items():
+            owned = body["metadata"].get("ownerReferences")
+            if key[0] in ("Model", "AdapterUpgrade", "ModelVersion") and not owned:
+                self.user_specs[key] = repr(body["spec"])
+
+    def _look(self) -> None:
+        world = self.world
+        world.settle()
+        before = self._ready_versions()
+        selected = world.serving
+        try:
+            world.turn()
+        except Crash:
+            world.crash_at = None
+        after = world.serving
+        if after != selected and before:
+            assert after in before, f"traffic moved to {after}, which has no ready pod, from {selected}; ready: {before}"
+
+    def _ready_versions(self) -> set[str]:
+        pods = [b for (k, _), b in self.world.objects.items() if k == "Pod"]
+        serving = [p for p in pods if p["metadata"]["labels"].get(views.ROLE_LABEL) == "serving"]
+        ready = [p for p in serving if p["status"].get("conditions", [{}])[0].get("status") == "True"]
+        return {p["metadata"]["labels"][views.VERSION_LABEL] for p in ready}
+
+    @rule(turns=st.integers(1, 12))
+    def look(self, turns: int) -> None:
+        for _ in range(turns):
+            self._look()
+
+    @rule(seconds=st.sampled_from((1, 5, 21, 61, 601, 3601)))
+    def wait(self, seconds: int) -> None:
+        self.world.run(seconds)
+
+    @rule(after=st.integers(0, 12), turns=st.integers(1, 12))
+    def kill_the_operator(self, after: int, turns: int) -> None:
+        self.world.crash_at = len(self.world.writes) + after
+        for _ in range(turns):
+            self._look()
+        self.world.crash_at = None
+
+    @rule(tag=st.sampled_from(TAGS), name=st.sampled_from(("digits", "second")))
+    def upgrade(self, tag: str, name: str) -> None:
+        self.world.upgrade(tag, name)
+        self._remember()
+
+    @rule(name=st.sampled_from(("digits", "second")))
+    def delete_upgrade(self, name: str) -> None:
+        self.world.remove("AdapterUpgrade", name)
+        self.user_specs.pop(("AdapterUpgrade", name), None)
+
+    @rule(replicas=st.integers(0, 3), pin=st.sampled_from((None, "digits-1", "missing")))
+    def edit_model(self, replicas: int, pin: str | None) -> None:
+        self.world.model(serving={"replicas": replicas} | ({"version": pin} if pin else {}))
+        self._remember()
+
+    @rule(revision=st.integers(2, 4), tag=st.sampled_from(("v1", "v3", "v4")))
+    def new_weights(self, revision: int, tag: str) -> None:
+        if ("ModelVersion", f"digits-r{revision}") not in self.world.objects:
+            self.world.base(f"digits-r{revision}", tag, revision=revision)
+            self._remember()
+
+    @rule(kind=st.sampled_from(("Deployment", "Pod", "EndpointSlice", "Service")), index=st.integers(0, 5))
+    def delete_a_child_by_hand(self, kind: str, index: int) -> None:
+        names = sorted(n for k, n in self.world.objects if k == kind)
+        if names:
+            self.world.remove(kind, names[index % len(names)])
+
+    @rule()
+    def edit_the_selector_by_hand(self) -> None:
+        if service := self.world.objects.get(("Service", MODEL)):
+            service["spec"]["selector"] = {"app": "mine"}
+
+    @rule()
+    def serving_pods_die(self) -> None:
+        if self.world.serving:
+            self.world.dead.add(self.world.serving)
+
+    @rule()
+    def pods_recover(self) -> None:
+        self.world.dead.clear()
+
+    @rule(down=st.booleans())
+    def registry(self, down: bool) -> None:
+        self.world.images["v6"] = "registry" if down else "ok"
+
+    @invariant()
+    def artifacts_are_never_writable(self) -> None:
+        for (kind, _), body in self.world.objects.items():
+            if kind == "Deployment":
+                for container in body["spec"]["template"]["spec"]["containers"]:
+                    mounts = [m for m in container["volumeMounts"] if m["name"].startswith("artifact-")]
+                    assert mounts and all(m["readOnly"] for m in mounts)
+
+    @invariant()
+    def users_own_their_specs(self) -> None:
+        for key, spec in self.user_specs.items():
+            assert repr(self.world.objects[key]["spec"]) == spec
+
+    @invariant()
+    def what_serves_was_verified(self) -> None:
+        version = self.world.objects.get(("ModelVersion", self.world.serving or ""))
+        if version is not None:
+            tag = version["spec"]["adapter"]["image"].rpartition(":")[2]
+            assert tag not in ("v5",) or "parentVersion" not in version["spec"]
+
+    def teardown(self) -> None:
+        """Once the faults end, everything comes to rest: nothing is written any more, and something serves."""
+        world = self.world
+        if not world.objects:
+            return
+        world.dead.clear()
+        world.images["v6"] = "ok"
+        world.run(8000)
+        settled = len(world.writes)
+        world.run(5000)
+        assert len(world.writes) == settled, world.writes[settled:]
+        replicas = world.objects["Model", MODEL]["spec"]["serving"]["replicas"]
+        if replicas and world.serving:
+            assert world.serving in self._ready_versions()
+
+
+Rollouts.TestCase.settings = settings(
+    max_examples=150,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestRollouts = Rollouts.TestCase
