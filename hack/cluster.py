@@ -123,7 +123,7 @@ class Kind:
 
     def _kind(self) -> str:
         """The user's own kind, or the one that its Go module builds."""
-        own = shutil.which("kind") or shutil.which(self.at.bin / "kind")
+        own = shutil.which("kind") or shutil.which(str(self.at.bin / "kind"))
         if own is None:
             module = f"sigs.k8s.io/kind@{_KIND_VERSION}"
             if shutil.which("go") is None:
@@ -196,7 +196,7 @@ def docker_answers() -> bool:
 def kubectl() -> str:
     """kubectl: the local cluster's, the user's own, or one built now."""
     at = settings()
-    found = shutil.which(at.bin / "kubectl") or shutil.which("kubectl")
+    found = shutil.which(str(at.bin / "kubectl")) or shutil.which("kubectl")
     if found is None:
         tools.build(at, ["kubectl"])
     return found or str(at.bin / "kubectl")

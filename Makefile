@@ -1,0 +1,85 @@
+# `make help` lists the targets. Every one sets up what it needs.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+PY := .venv/bin/python
+READY := .venv/.ready
+COMPILE = .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(READY) ## the virtual environment .venv, every package pinned with its hashes
+	@:
+
+$(READY): constraints/dev.txt pyproject.toml sdk/pyproject.toml hack/venv
+	@echo "== set up .venv"
+	@hack/venv
+	@touch $@
+
+.PHONY: tools
+tools: $(READY) ## kubectl and helm, from the machine or built from their Go modules
+	@$(PY) hack/cluster.py tools
+
+.PHONY: test
+test: $(READY) ## everything: lint, unit tests, API tests, cluster tests with real pods
+	@$(PY) hack/check.py lint unit api cluster
+
+.PHONY: test-full
+test-full: $(READY) ## the same with the long matrices
+	@$(PY) hack/check.py lint unit api cluster --full
+
+.PHONY: lint
+lint: $(READY) ## ruff, mypy --strict, import-linter, generated files
+	@$(PY) hack/check.py lint
+
+.PHONY: test-unit
+test-unit: $(READY) ## pure tests, the SDK's and the example's too: no cluster
+	@$(PY) hack/check.py unit
+
+.PHONY: test-api
+test-api: $(READY) ## the CRDs on a real API server, without a node
+	@$(PY) hack/check.py api
+
+.PHONY: test-cluster
+test-cluster: $(READY) ## whole rollouts with real pods
+	@$(PY) hack/check.py cluster
+
+.PHONY: demo
+demo: $(READY) ## install by Helm, one upgrade and one rollback under load, with figures
+	@$(PY) hack/demo.py
+
+.PHONY: images
+images: $(READY) ## build and push the images that changed
+	@$(PY) hack/images.py
+
+.PHONY: cluster-up
+cluster-up: $(READY) ## start the cluster (CLUSTER=local|kind|existing)
+	@$(PY) hack/cluster.py up
+
+.PHONY: cluster-down
+cluster-down: $(READY) ## stop it and throw its state away
+	@$(PY) hack/cluster.py down
+
+.PHONY: generate
+generate: $(READY) tools ## crds/ from the pydantic models, then manifests/ and the chart's tables
+	@$(PY) hack/crds.py
+	@$(PY) hack/manifests.py
+
+.PHONY: constraints
+constraints: .venv/uv/bin/uv ## pin the newest versions that the pyproject.toml files allow
+	@$(COMPILE) --upgrade constraints/build.in -o constraints/build.txt
+	@$(COMPILE) --upgrade pyproject.toml -o constraints/operator.txt
+	@$(COMPILE) --upgrade sdk/pyproject.toml constraints/build.in -o sdk/constraints.txt
+	@$(COMPILE) --upgrade pyproject.toml sdk/pyproject.toml constraints/build.in --extra dev \
+	  -c constraints/operator.txt -c sdk/constraints.txt -o constraints/dev.txt
+
+.venv/uv/bin/uv: | $(READY)
+	@.venv/bin/pip install --quiet --target .venv/uv uv
+
+.PHONY: clean
+clean: ## remove what was built here; the cache in ~/.cache/topgraft stays
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
