@@ -9,8 +9,9 @@ import time
 import pytest
 from conftest import WAIT, Server, tensor
 
-# How long after SIGTERM the cluster may still send new connections to the pod (kube-proxy: 1 s and a little).
-STILL_SENDING = 1.5
+# How long after SIGTERM the cluster still sends new connections to the pod: mostly little more than 1 s (kube-proxy's
+# minSyncPeriod), on a machine that is overloaded much more.
+STILL_SENDING = 4
 EACH = 8
 
 
@@ -55,22 +56,40 @@ def test_nothing_is_lost_under_load(start):
         client.start()
     time.sleep(1)
     server.terminate()
-    ended = time.monotonic()
     time.sleep(0.3)
     assert server.ask("GET", "/v2/health/ready")[0] == 503
     assert server.ask("GET", "/v2/health/live")[0] == 200
     time.sleep(STILL_SENDING - 0.3)
+    last_sent = time.monotonic()
     for client in clients:
         client.told_to_stop.set()
     for client in clients:
         client.join(WAIT)
     assert server.ended() == 0
-    took = time.monotonic() - ended
+    took = time.monotonic() - last_sent
     answered = sum(client.answered for client in clients)
-    print(f"{answered} answered, {took:.2f} s from SIGTERM to the end")
     assert [failure for client in clients for failure in client.failures] == []
     assert answered > 100
-    assert took < 10
+    assert took < 5
+
+
+def test_a_client_that_never_stops_does_not_hold_the_process(start):
+    program = """
+import sys
+from topgraft_adapter import cli, server
+server.MAX_DRAIN_SECONDS = 3
+sys.exit(cli.main(["serve", "--host", "127.0.0.1"]))
+"""
+    server = start("Scale", program=program)
+    server.wait()
+    client = Client(server, keep=False)
+    client.start()
+    began = time.monotonic()
+    server.terminate()
+    assert server.ended() == 0
+    client.told_to_stop.set()
+    client.join(WAIT)
+    assert 3 <= time.monotonic() - began < 8
 
 
 def test_every_answer_of_a_draining_server_closes_its_connection(start):
@@ -118,7 +137,7 @@ def test_a_connection_that_speaks_up_after_the_drain_is_answered(start):
 
 
 def test_a_second_signal_ends_the_drain(start):
-    server = start("Scale", TOPGRAFT_DRAIN_SECONDS="60")
+    server = start("Scale", TOPGRAFT_DRAIN_SECONDS="10")
     server.wait()
     server.terminate()
     time.sleep(0.5)
@@ -129,7 +148,7 @@ def test_a_second_signal_ends_the_drain(start):
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_that_is_still_loading_ends_at_once(start, sign):
-    server = start("SlowLoad", TOPGRAFT_DRAIN_SECONDS="60")
+    server = start("SlowLoad", TOPGRAFT_DRAIN_SECONDS="10")
     server.wait("/v2/health/live")
     began = time.monotonic()
     server.process.send_signal(sign)
@@ -141,7 +160,7 @@ def test_a_predict_that_hangs_does_not_hold_the_process(start):
     program = """
 import sys
 from topgraft_adapter import cli, server
-server._RUNNING_REQUESTS_SECONDS = 1
+server._END_SECONDS = 1
 sys.exit(cli.main(["serve", "--host", "127.0.0.1"]))
 """
     server = start("SlowPredict", program=program, TOPGRAFT_DRAIN_SECONDS="0")

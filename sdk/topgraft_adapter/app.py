@@ -101,7 +101,7 @@ class Routes:
 
     async def infer(self, request: Request) -> Response:
         """Inference. A draining server still answers: requests come until every client has seen the change."""
-        started = monotonic()
+        started = self._service.asked_at = monotonic()
         try:
             response = await self._infer(request)
         except ClientDisconnect:

@@ -20,7 +20,7 @@ from topgraft_adapter.contract import find_contract
 from topgraft_adapter.errors import FatalError
 from topgraft_adapter.logs import log
 from topgraft_adapter.service import ModelService
-from topgraft_adapter.settings import read_settings
+from topgraft_adapter.settings import MAX_DRAIN_SECONDS, read_settings
 
 # Longer than the idle time of the usual clients' connection pools: it is then the client that closes an idle
 # connection, and no request meets a connection that the server closes in the same moment.
@@ -29,8 +29,8 @@ _IDLE_SECONDS = 75
 # After the listener has closed, a connection that was accepted at the last moment still gets to send its request.
 _LAST_CALL_SECONDS = 0.3
 
-# With the default drain this ends well inside Kubernetes' 30 s.
-_RUNNING_REQUESTS_SECONDS = 20
+# From the signal to the end, running requests included: inside Kubernetes' 30 s.
+_END_SECONDS = 25
 
 
 class AgedProtocol(H11Protocol):
@@ -42,7 +42,7 @@ class AgedProtocol(H11Protocol):
 
 
 class AdapterServer(uvicorn.Server):
-    """Serves while loading; on SIGTERM it goes on accepting until the cluster has stopped sending."""
+    """Serves while loading; after SIGTERM it goes on accepting until the cluster has stopped sending requests."""
 
     def __init__(self, service: ModelService) -> None:
         super().__init__(
@@ -57,13 +57,12 @@ class AdapterServer(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=_IDLE_SECONDS,
-                timeout_graceful_shutdown=_RUNNING_REQUESTS_SECONDS,
             )
         )
         self.fatal: FatalError | None = None
         self._service = service
         self._loaded = False
-        self._drain_ends: float | None = None
+        self._drain_began = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen first, then load: until load() has ended the health endpoints already answer."""
@@ -83,13 +82,18 @@ class AdapterServer(uvicorn.Server):
         """Begin the drain; a second signal, or one before the model has loaded, ends it at once."""
         if self._service.draining or not self._loaded:
             self.should_exit = True
+        if not self._service.draining:
+            self._drain_began = monotonic()
         self._service.draining = True
-        self._drain_ends = monotonic() + self._service.settings.drain
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; True ends the accepting of connections."""
-        drained = self._drain_ends is not None and monotonic() >= self._drain_ends
-        return await super().on_tick(counter) or drained
+        return await super().on_tick(counter) or (self._service.draining and self._drained(monotonic()))
+
+    def _drained(self, now: float) -> bool:
+        """Whether no request has come for the drain's time: a busy cluster may be slow to stop sending."""
+        quiet = now - max(self._drain_began, self._service.asked_at)
+        return quiet >= self._service.settings.drain or now - self._drain_began >= MAX_DRAIN_SECONDS
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, let the last requests come and end, close what is idle."""
@@ -98,6 +102,8 @@ class AdapterServer(uvicorn.Server):
             for server in self.servers:
                 server.close()
             await asyncio.sleep(_LAST_CALL_SECONDS)
+        began = self._drain_began or monotonic()
+        self.config.timeout_graceful_shutdown = max(1, round(_END_SECONDS - (monotonic() - began)))
         await super().shutdown(sockets)
 
 

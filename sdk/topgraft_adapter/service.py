@@ -25,6 +25,8 @@ class ModelService:
         self.contract = contract
         self.settings = settings
         self.draining = False
+        self.asked_at = 0.0
+        """Monotonic time of the last infer request."""
         self._running: set[Future[bytes]] = set()
         self._adapter: ModelAdapter | None = None
         self._ready = True

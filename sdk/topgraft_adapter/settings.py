@@ -9,6 +9,9 @@ from pathlib import Path
 
 from topgraft_adapter.errors import FatalError
 
+MAX_DRAIN_SECONDS = 10
+"""A client that knows the pod's address may never stop; the drain then ends all the same."""
+
 ARTIFACT_VARIABLE = "TOPGRAFT_ARTIFACT_DIR"
 
 
@@ -32,7 +35,7 @@ def read_settings() -> Settings:
         version=_text("TOPGRAFT_VERSION"),
         port=_port("TOPGRAFT_PORT", "8080"),
         max_connection_age=_seconds("TOPGRAFT_MAX_CONNECTION_AGE_SECONDS", "5", most=3600),
-        drain=_seconds("TOPGRAFT_DRAIN_SECONDS", "2", most=600),
+        drain=_seconds("TOPGRAFT_DRAIN_SECONDS", "2", most=MAX_DRAIN_SECONDS),
     )
 
 
