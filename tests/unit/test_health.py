@@ -162,7 +162,7 @@ STATES = [
     State(
         "Model",
         "rollout in progress",
-        {**waiting("RollingOut"), **ready("Serving")},
+        waiting("Baking", "Unknown", Available=("True", "PodsReady")),
         "Progressing",
         "InProgress",
         ends="deadline",
@@ -170,9 +170,10 @@ STATES = [
     State(
         "Model",
         "upgrade rolled back, stable version serves",
-        ready("Serving", RollbackReady=("False", "TargetFailed")),
-        "Healthy",
-        "Current",
+        stalled("ClassMismatch", Available=("True", "PodsReady")),
+        "Degraded",
+        "Failed",
+        wrong=True,
     ),
     State("Model", "ungoverned", ready("Serving", Ungoverned=("True", "UpgradeDeleted")), "Healthy", "Current"),
     State(
@@ -202,9 +203,9 @@ STATES = [
     ),
     # ModelVersion
     State("ModelVersion", "no such Model", waiting("ModelNotFound"), "Progressing", "InProgress", ends="object"),
-    State("ModelVersion", "not the target", ready("Idle", Serving=("False", "Idle")), "Healthy", "Current"),
+    State("ModelVersion", "not the target", ready("Recorded", Serving=("False", "NotSelected")), "Healthy", "Current"),
     State("ModelVersion", "checked", waiting("Verifying", "Unknown"), "Progressing", "InProgress", ends="deadline"),
-    State("ModelVersion", "serving", ready("Serving", Serving=("True", "Serving")), "Healthy", "Current"),
+    State("ModelVersion", "serving", ready("Serving", Serving=("True", "Selected")), "Healthy", "Current"),
     *(State("ModelVersion", f"refused: {r}", stalled(r), "Degraded", "Failed", wrong=True) for r in REFUSED),
 ]
 
