@@ -1,0 +1,88 @@
+"""Least privilege, both ways: what the operator writes is granted, and what is granted to write it uses."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from support.charts import Grant, grants, one, render
+from topgraft.cluster import kinds
+
+import manifests
+
+from .rollout.world import World
+
+READ = {"get", "list", "watch"}
+OUTSIDE_PLANS = {
+    ("topgraft.dev", "models/finalizers", "update"),
+    ("discovery.k8s.io", "endpointslices/restricted", "create"),
+    ("events.k8s.io", "events", "create"),
+    ("events.k8s.io", "events", "patch"),
+}
+"""Asked for by OpenShift's admission, and events, which are no part of a plan's writes."""
+
+
+def granted() -> set[Grant]:
+    return grants(one(render(), "ClusterRole"))
+
+
+def needed(verb: str, kind: str) -> set[Grant]:
+    """What a write in the words of `World.writes` takes. Server-side apply takes create and patch."""
+    where = kinds.BY_NAME[kind]
+    match verb:
+        case "apply" | "switch":
+            return {(where.group, where.plural, "create"), (where.group, where.plural, "patch")}
+        case "status":
+            return {(where.group, f"{where.plural}/status", "patch")}
+        case _:
+            return {(where.group, where.plural, "delete")}
+
+
+def life_of_a_model() -> World:
+    """Upgrades, a failure, a rollback and enough history to prune."""
+    world = World(images={"v3": "crash"})
+    world.model(versionHistoryLimit=1)
+    world.base()
+    world.run()
+    for tag in ("v2", "v3", "v4", "v5", "v6", "v7"):
+        world.upgrade(tag)
+        world.run(2000)
+    world.upgrade("v8")
+    world.run(1)
+    world.dead.add(world.serving or "")
+    world.run(60)
+    assert world.serving_tag == "v7"
+    return world
+
+
+@pytest.fixture(scope="module")
+def used() -> set[Grant]:
+    world = life_of_a_model()
+    return {grant for verb, kind, _ in world.writes for grant in needed(verb, kind)}
+
+
+def test_every_write_of_a_plan_is_granted(used: set[Grant]) -> None:
+    assert used <= granted()
+
+
+def test_every_granted_write_is_used(used: set[Grant]) -> None:
+    assert {g for g in granted() if g[2] not in READ} - OUTSIDE_PLANS == used
+
+
+def test_everything_watched_can_be_read() -> None:
+    wanted = {(kind.group, kind.plural, verb) for kind in kinds.WATCHED for verb in READ}
+    reads = {g for g in granted() if g[2] in READ}
+    assert reads - wanted == {("", "persistentvolumeclaims", "get"), ("", "events", "list")}
+    assert wanted <= reads
+
+
+def test_the_documented_table_is_the_role() -> None:
+    text = (manifests.ROOT / "docs" / "install.md").read_text()
+    table = text.partition("## What the operator may do")[2].partition("\n## ")[0]
+    groups = {resource: group for group, resource, _ in granted() if resource != "events"}
+    documented: set[Grant] = set()
+    for resources, verbs in re.findall(r"^\| (`[^|]*) \| ([a-z, ]+) \|", table, re.MULTILINE):
+        group = "events.k8s.io" if "(events.k8s.io)" in resources else ""
+        for resource in re.findall("`(.*?)`", resources):
+            documented |= {(groups.get(resource, group), resource, verb) for verb in verbs.split(", ")}
+    assert documented == granted()
