@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 
 LEASE_NAME = "topgraft"
 LAST_TURNS_SECONDS = 5.0
-LAST_EVENTS_SECONDS = 2.0
+LAST_EVENTS_SECONDS = 1.0
+LAST_TASKS_SECONDS = 2.0
 API_RETRY_SECONDS = 2.0
 
 
@@ -75,7 +76,7 @@ class Operator:
         self.elector = Elector(lease_client, options.lease_namespace, LEASE_NAME, host, os.environ.get("POD_NAME"))
         self.client = Client(api, may_write=self.elector.valid)
         self.queue = WorkQueue()
-        self.mirror = Mirror(self.queue.add)
+        self.mirror = Mirror(self.queue.add, by_namespace=bool(options.namespaces))
         self.recorder = Recorder(self.client, self.elector.identity)
         slots = Slots(options.max_concurrent_rollouts, self.mirror.models)
         settings = Settings(image=options.image, armed_standby=options.armed_standby)
@@ -100,9 +101,7 @@ class Operator:
 
         Raises `SetupError`; anything else that is raised ended the work in mid-flight.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        self._heed_signals()
         metrics.BUILD.info({"version": version("topgraft")})
         server = await serve(
             self.health, ClusterMetrics(self.mirror, self.queue), self._options.host, self._options.port
@@ -124,9 +123,13 @@ class Operator:
             if not self._stop.is_set():
                 await self._work()
         finally:
-            await self._end_tasks()
-            await self.elector.release()
             metrics.LEADER.set(0)
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            # The watches take seconds to end; a standby must not wait for them.
+            await self.elector.release()
+            await asyncio.wait(tasks, timeout=LAST_TASKS_SECONDS)
         if self._failure is not None:
             raise self._failure
 
@@ -136,15 +139,23 @@ class Operator:
         workers = [asyncio.create_task(self.reconciler.work()) for _ in range(self._options.workers)]
         self.health.filled = True
         log.info("the caches are filled", extra={"models": len(self.mirror.models), "pods": len(self.mirror.pods)})
-        try:
-            await watch.run(self.mirror, self._api, self._options.namespaces, self._stop)
-        finally:
-            # A turn is finished, not cut: its writes would else go on in the API server after the Lease is given back.
-            self.queue.close()
-            _, late = await asyncio.wait(workers, timeout=LAST_TURNS_SECONDS)
-            for worker in late:
-                worker.cancel()
-            await self.recorder.flush(LAST_EVENTS_SECONDS)
+        watching = asyncio.Event()
+        self._start("watch", watch.run(self.mirror, self._api, self._options.namespaces, watching))
+        await self._unless_stopped(watching.wait())
+        # From kopf's hands back into ours: it would end the watches first and leave the Lease to the last.
+        self._heed_signals()
+        await self._stop.wait()
+        # A turn is finished, not cut: its writes would else go on in the API server after the Lease is given back.
+        self.queue.close()
+        _, late = await asyncio.wait(workers, timeout=LAST_TURNS_SECONDS)
+        for worker in late:
+            worker.cancel()
+        await self.recorder.flush(LAST_EVENTS_SECONDS)
+
+    def _heed_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
 
     async def _hold(self) -> None:
         try:
@@ -173,16 +184,16 @@ class Operator:
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("%s failed", name, exc_info=error)
-                self._failure = error
+            if not task.cancelled():
+                self._failure = task.exception() or RuntimeError(f"{name} ended by itself")
+                log.error("%s failed", name, exc_info=self._failure)
                 self._stop.set()
 
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(ended)
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _unless_stopped(self, work: Coroutine[Any, Any, object]) -> None:
         """Wait for `work`, or for the order to stop."""
         task = asyncio.create_task(work)
         stop = asyncio.create_task(self._stop.wait())
@@ -194,12 +205,6 @@ class Operator:
                 await task
             return
         await task
-
-    async def _end_tasks(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _die(why: str) -> NoReturn:

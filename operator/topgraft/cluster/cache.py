@@ -91,17 +91,17 @@ class Cache(Generic[View]):
         owner = self._drop(uid)
         return {owner} if owner else set()
 
-    def sweep(self, listed: set[str], list_version: int, namespace: str | None = None) -> tuple[list[str], set[Key]]:
+    def sweep(self, listed: set[str], list_version: int, namespace: str | None = None) -> set[Key]:
         """Drop what a full list at `list_version` no longer has: deletions missed between two watches.
 
-        Returns the uids that went and the owners that have something new to look at.
+        Returns the owners that have something new to look at.
         """
         ghosts = [
             uid
             for uid, owner in self._owner_by_uid.items()
             if uid not in listed and namespace in (None, owner[0]) and self._owned[owner][uid].version <= list_version
         ]
-        return ghosts, set().union(*(self.forget(uid, list_version) for uid in ghosts))
+        return set().union(*(self.forget(uid, list_version) for uid in ghosts))
 
     def _drop(self, uid: str) -> Key | None:
         owner = self._owner_by_uid.pop(uid, None)

@@ -35,7 +35,7 @@ FIELD_MANAGER = "topgraft"
 DECISION = "topgraft.dev/decision"
 TIMEOUT = 10.0
 """Seconds for any request: a write that hangs longer is looked at again, it is idempotent."""
-PAGE = 500
+PAGE = 100
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 JSON = "application/json"

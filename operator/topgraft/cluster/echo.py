@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
+from collections.abc import Hashable
+
 from topgraft.cluster.clock import elapsed
 
 PATIENCE = 60.0
@@ -9,32 +12,31 @@ PATIENCE = 60.0
 
 
 class Echoes:
-    """Changes that the watch owes: the operator's own writes, and what a resync saw before the watch did."""
+    """Changes that the watches owe: the operator's own writes, and what a resync saw before the watch did.
+
+    A watch delivers in the order of resourceVersions, so what it brings settles all that is older. A watch that brings
+    anything is alive, however far it lags behind on a busy machine.
+    """
 
     def __init__(self) -> None:
-        self._owed: dict[str, tuple[int, float]] = {}
+        self._owed: defaultdict[Hashable, deque[tuple[int, float]]] = defaultdict(deque)
+        self._heard_at: dict[Hashable, float] = {}
 
-    def expect(self, uid: str, version: int) -> None:
-        """The watch must deliver the object at `version` or later, or its deletion."""
-        _, since = self._owed.get(uid, (0, elapsed()))
-        self._owed[uid] = (version, since)
+    def expect(self, watch: Hashable, version: int) -> None:
+        """`watch` must deliver an object at `version` or later."""
+        self._owed[watch].append((version, elapsed()))
 
-    def heard(self, uid: str, version: int) -> None:
-        if (owed := self._owed.get(uid)) is not None:
-            if version >= owed[0]:
-                del self._owed[uid]
-            else:
-                # It is behind, but it moves: the patience starts anew.
-                self._owed[uid] = (owed[0], elapsed())
+    def heard(self, watch: Hashable, version: int) -> None:
+        self._heard_at[watch] = elapsed()
+        owed = self._owed[watch]
+        while owed and owed[0][0] <= version:
+            owed.popleft()
 
-    def gone(self, uid: str) -> None:
-        self._owed.pop(uid, None)
+    def silence(self) -> float:
+        """Seconds for which a watch that owes a change has brought nothing; 0 when none owes any."""
+        now = elapsed()
+        waits = [now - max(owed[0][1], self._heard_at.get(watch, 0.0)) for watch, owed in self._owed.items() if owed]
+        return max(waits, default=0.0)
 
-    def oldest(self) -> float:
-        """Seconds for which the watch has owed the oldest change; 0 when it owes none."""
-        if not self._owed:
-            return 0.0
-        return elapsed() - min(since for _, since in self._owed.values())
-
-    def silent(self) -> bool:
-        return self.oldest() > PATIENCE
+    def dead(self) -> bool:
+        return self.silence() > PATIENCE

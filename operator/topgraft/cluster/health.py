@@ -26,8 +26,8 @@ class Health:
 
     def alive(self) -> str:
         """What is wrong, or "". Only what a restart can mend counts: an unreachable API server is not among it."""
-        if self._mirror.echoes.silent():
-            return f"the watch has owed a change for {self._mirror.echoes.oldest():.0f} s"
+        if self._mirror.echoes.dead():
+            return f"a watch that owes a change has brought nothing for {self._mirror.echoes.silence():.0f} s"
         return ""
 
     def ready(self) -> str:
@@ -49,11 +49,10 @@ class ClusterMetrics(Collector):
         self._queue = queue
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        silence = self._mirror.echoes.silence()
         yield GaugeMetricFamily("topgraft_queue_depth", "Models that wait for a worker.", len(self._queue))
         yield GaugeMetricFamily("topgraft_queue_busy", "Models in a worker's hands.", self._queue.busy)
-        yield GaugeMetricFamily(
-            "topgraft_watch_staleness_seconds", "How long the watch has owed a change.", self._mirror.echoes.oldest()
-        )
+        yield GaugeMetricFamily("topgraft_watch_silence_seconds", "Silence of a watch that owes a change.", silence)
         rolling = 0
         conditions: Counter[tuple[str, str]] = Counter()
         for key in list(self._mirror.models.owners()):

@@ -41,8 +41,10 @@ def _by_label(obj: Object) -> Key | None:
 class Mirror:
     """The caches of all kinds. Whatever changes one wakes the Model that it belongs to."""
 
-    def __init__(self, wake: Callable[[Key], None]) -> None:
+    def __init__(self, wake: Callable[[Key], None], *, by_namespace: bool = False) -> None:
+        """`by_namespace`: there is a watch for each namespace instead of one for the cluster."""
         self._wake = wake
+        self._by_namespace = by_namespace
         self.echoes = Echoes()
         self.models = Cache(Model.model_validate, _itself)
         self.versions = Cache(ModelVersion.model_validate, _by_reference)
@@ -64,20 +66,15 @@ class Mirror:
     def watched(self, kind: Kind, obj: Object, *, gone: bool) -> None:
         """Take in an event of the watch."""
         uid, version = obj["metadata"]["uid"], version_of(obj)
-        if gone:
-            self.echoes.gone(uid)
-            touched = self._caches[kind].forget(uid, version)
-        else:
-            self.echoes.heard(uid, version)
-            touched = self._caches[kind].observe(obj)
+        self.echoes.heard(self._watch_of(kind, obj), version)
+        touched = self._caches[kind].forget(uid, version) if gone else self._caches[kind].observe(obj)
         self._wake_all(touched)
 
     def wrote(self, kind: Kind, obj: Object) -> None:
         """Take in the answer to an own write: the next turn must not wait for the watch to see it."""
-        uid = obj["metadata"]["uid"]
         touched = self._caches[kind].observe(obj)
         if touched:
-            self.echoes.expect(uid, version_of(obj))
+            self.echoes.expect(self._watch_of(kind, obj), version_of(obj))
         self._wake_all(touched)
 
     def read(self, kind: Kind, obj: Object, owner: Key) -> None:
@@ -93,17 +90,18 @@ class Mirror:
         """Take in an object of a full list. With `expect` the watch must deliver what it had not shown yet."""
         touched = self._caches[kind].observe(obj)
         if touched and expect:
-            self.echoes.expect(obj["metadata"]["uid"], version_of(obj))
+            self.echoes.expect(self._watch_of(kind, obj), version_of(obj))
         self._wake_all(touched)
         return touched
 
     def sweep(self, kind: Kind, namespace: str | None, listed: set[str], version: int) -> set[Key]:
         """Drop what a full list (of one namespace, or of all) at `version` no longer has."""
-        gone, touched = self._caches[kind].sweep(listed, version, namespace)
-        for uid in gone:
-            self.echoes.gone(uid)
+        touched = self._caches[kind].sweep(listed, version, namespace)
         self._wake_all(touched)
         return touched
+
+    def _watch_of(self, kind: Kind, obj: Object) -> tuple[Kind, str | None]:
+        return kind, obj["metadata"]["namespace"] if self._by_namespace else None
 
     def _wake_all(self, keys: set[Key]) -> None:
         for key in keys:

@@ -49,7 +49,9 @@ def settings() -> kopf.OperatorSettings:
     chosen.peering.standalone = True
     # Neither namespaces nor CRDs need to be listed; missing CRDs are noticed before kopf starts.
     chosen.scanning.disabled = True
-    chosen.watching.chunk_size = 500
+    chosen.watching.chunk_size = 100
+    # Each object's last event stays in memory for this time: with the default of 5 s that is all objects at the start.
+    chosen.queueing.idle_timeout = 0.1
     chosen.watching.inactivity_timeout = 70
     for kind in WATCHED:
         if kind.selector:
@@ -95,10 +97,11 @@ def _register(kind: Kind, mirror: Mirror, handlers: kopf.OperatorRegistry) -> No
         mirror.watched(kind, cast(Object, event["object"]), gone=event["type"] == "DELETED")
 
 
-async def run(mirror: Mirror, api: ApiClient, namespaces: Sequence[str], stop: asyncio.Event) -> None:
-    """Watch until `stop` is set or a signal ends the process. Raises when a watch dies for good.
+async def run(mirror: Mirror, api: ApiClient, namespaces: Sequence[str], started: asyncio.Event) -> None:
+    """Watch until cancelled; `started` is set when kopf has taken over the process's signals.
 
-    kopf cancels every task that is created after it started: what must outlive it is created before.
+    Raises when a watch dies for good. kopf cancels every task that is created after it started: what must outlive it
+    is created before.
     """
     await kopf.operator(
         registry=registry(mirror, api),
@@ -106,5 +109,5 @@ async def run(mirror: Mirror, api: ApiClient, namespaces: Sequence[str], stop: a
         standalone=True,
         clusterwide=not namespaces,
         namespaces=list(namespaces),
-        stop_flag=stop,
+        ready_flag=started,
     )

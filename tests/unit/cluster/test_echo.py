@@ -12,36 +12,52 @@ def time(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_watch_that_returns_what_was_written_is_alive(time: list[float]) -> None:
     echoes = Echoes()
-    echoes.expect("a", 5)
+    echoes.expect("pods", 5)
     time[0] = PATIENCE
-    echoes.heard("a", 5)
+    echoes.heard("pods", 5)
     time[0] = 10 * PATIENCE
-    assert not echoes.silent()
+    assert not echoes.dead()
 
 
 def test_a_watch_that_never_returns_it_is_dead(time: list[float]) -> None:
     echoes = Echoes()
-    echoes.expect("a", 5)
+    echoes.expect("pods", 5)
     time[0] = PATIENCE - 1
-    echoes.expect("a", 9)
-    assert not echoes.silent()
+    echoes.expect("pods", 9)
+    assert not echoes.dead()
     time[0] = PATIENCE + 1
-    assert echoes.silent(), "a later write to the same object is no sign of life"
+    assert echoes.dead(), "a later write is no sign of life"
 
 
-def test_a_deletion_settles_what_was_owed(time: list[float]) -> None:
+def test_another_watch_is_no_sign_of_life(time: list[float]) -> None:
     echoes = Echoes()
-    echoes.expect("a", 5)
-    echoes.gone("a")
-    time[0] = 10 * PATIENCE
-    assert not echoes.silent()
+    echoes.expect("pods", 5)
+    time[0] = PATIENCE + 1
+    echoes.heard("services", 9)
+    assert echoes.dead()
 
 
 def test_a_watch_that_lags_behind_is_alive(time: list[float]) -> None:
     echoes = Echoes()
-    echoes.expect("a", 9)
+    echoes.expect("pods", 9)
     time[0] = PATIENCE - 1
-    echoes.heard("a", 7)
+    echoes.heard("pods", 7)
     time[0] = PATIENCE + 1
-    assert not echoes.silent()
-    assert echoes.oldest() == 2
+    assert not echoes.dead()
+    assert echoes.silence() == 2
+
+
+def test_what_the_watch_skipped_is_not_owed_for_ever(time: list[float]) -> None:
+    echoes = Echoes()
+    echoes.expect("pods", 5)
+    echoes.heard("pods", 8)
+    time[0] = 10 * PATIENCE
+    assert not echoes.dead()
+
+
+def test_a_watch_that_owes_nothing_may_be_silent_for_ever(time: list[float]) -> None:
+    echoes = Echoes()
+    echoes.heard("pods", 8)
+    time[0] = 10 * PATIENCE
+    assert not echoes.dead()
+    assert echoes.silence() == 0
