@@ -7,21 +7,22 @@ import sys
 
 from topgraft_adapter import logs, termination
 from topgraft_adapter.errors import FatalError
-from topgraft_adapter.inspection import inspect_image
 from topgraft_adapter.version import VERSION
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     options = _parser().parse_args(arguments)
+    # Each command imports its own part: a rollout waits for both to start.
     try:
         if options.command == "inspect":
+            from topgraft_adapter.inspection import inspect_image  # noqa: PLC0415
+
             found = inspect_image()
             termination.leave(found)
             print(termination.encode(found))
             return 0
         logs.set_up()
-        # Imported here, because an inspection needs no web server and should not wait for it.
         from topgraft_adapter.server import serve  # noqa: PLC0415
 
         return serve(options.host)
