@@ -25,7 +25,7 @@ class Backoffs:
         longest = 1.0
         while True:
             yield longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
-            longest = min(longest * 2, 20.0)
+            longest = min(longest * 2, 5.0)
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
@@ -109,5 +109,7 @@ async def run(mirror: Mirror, api: ApiClient, namespaces: Sequence[str], started
         standalone=True,
         clusterwide=not namespaces,
         namespaces=list(namespaces),
+        # Else kopf looks up the user's name, which a container under any user id but root's does not have.
+        identity=cast(Any, "topgraft"),
         ready_flag=started,
     )

@@ -1,0 +1,131 @@
+"""The operator's process against the real API server, with what can go wrong between the two."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from api_objects import minimal
+from faults import FaultyApi, HurriedOperator
+from kubernetes import client
+from support.live import Body, Kubectl, Operator, wait_until
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+@pytest.fixture
+def live(namespace: str) -> Kubectl:
+    return Kubectl(namespace)
+
+
+@pytest.fixture
+def faulty(api_client: client.ApiClient) -> Iterator[FaultyApi]:
+    with FaultyApi(api_client.configuration).running() as api:
+        yield api
+
+
+def model(**spec: object) -> Body:
+    body = minimal("Model")
+    return {**body, "spec": {**body["spec"], "serving": {"nodeSelector": {"no": "such-node"}}, **spec}}
+
+
+def version() -> Body:
+    """One that needs no tag resolved, so that its Deployment is made at once; no node takes its pods."""
+    body = minimal("ModelVersion", "digits-1")
+    return {**body, "spec": {**body["spec"], "adapter": {"image": f"registry.example/digits:v1@{DIGEST}"}}}
+
+
+def handled(live: Kubectl) -> bool:
+    body = live.get("model", "digits")
+    return bool(body["status"]["observedGeneration"] == body["metadata"]["generation"])
+
+
+def healthy(operator: Operator) -> bool:
+    try:
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/healthz", timeout=2).status == 200)
+    except urllib.error.HTTPError:
+        return False
+
+
+def start(api: FaultyApi, namespace: str, folder: Path, **hurry: float) -> Iterator[Operator]:
+    operator = HurriedOperator(api, namespace, folder, **hurry)
+    yield operator.start()
+    operator.stop()
+
+
+@pytest.fixture
+def operator(faulty: FaultyApi, namespace: str, tmp_path: Path) -> Iterator[Operator]:
+    yield from start(faulty, namespace, tmp_path)
+
+
+@pytest.fixture
+def resyncing(faulty: FaultyApi, namespace: str, tmp_path: Path) -> Iterator[Operator]:
+    yield from start(faulty, namespace, tmp_path, resync=4)
+
+
+@pytest.fixture
+def impatient(faulty: FaultyApi, namespace: str, tmp_path: Path) -> Iterator[Operator]:
+    yield from start(faulty, namespace, tmp_path, patience=3)
+
+
+def test_an_edit_after_a_dropped_watch_is_seen(live: Kubectl, operator: Operator, faulty: FaultyApi) -> None:
+    live.apply(model())
+    wait_until(lambda: handled(live), 10, "the Model is looked at")
+    for number in range(3):
+        faulty.cut()
+        live.apply(model(description=f"edit {number}"))
+        wait_until(lambda: handled(live), 10, "the edit is seen over a new watch")
+    assert healthy(operator)
+
+
+def test_an_api_server_that_goes_away_and_comes_back_finds_the_same_operator_at_work(
+    live: Kubectl, operator: Operator, faulty: FaultyApi
+) -> None:
+    live.apply(model())
+    wait_until(lambda: handled(live), 10, "the Model is looked at")
+    faulty.down = True
+    faulty.cut()
+    time.sleep(12)  # longer than a leader may go on without renewing
+    live.apply(model(description="edited meanwhile"))
+    assert operator.running(), operator.tail()
+    assert healthy(operator)
+    faulty.down = False
+    wait_until(lambda: handled(live), 30, "the edit is seen once the API server is back")
+    assert operator.running(), operator.tail()
+
+
+def test_a_lost_deletion_is_repaired_by_the_resync(live: Kubectl, resyncing: Operator, faulty: FaultyApi) -> None:
+    live.apply(model(), version())
+    before = wait_until(lambda: live.get("deployment", "digits-1"), 15, "the version's Deployment is made")
+    faulty.hidden.add("digits-1")
+    live("delete", "deployment", "digits-1")
+    after = wait_until(lambda: live.get("deployment", "digits-1"), 20, "the Deployment is made again")
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert "topgraft_resync_repairs_total 0.0" not in resyncing.metrics()
+
+
+def test_a_watch_that_brings_nothing_any_more_fails_the_liveness_probe(
+    live: Kubectl, impatient: Operator, faulty: FaultyApi
+) -> None:
+    live.apply(model())
+    wait_until(lambda: handled(live), 10, "the Model is looked at")
+    time.sleep(4)
+    assert healthy(impatient), "nothing is owed: silence is fine"
+    # The order still comes; what is written for it never comes back.
+    faulty.only = "modelversions"
+    live.apply(version())
+    wait_until(lambda: not healthy(impatient), 20, "the probe fails")
+    assert impatient.running(), "to end it is the kubelet's part"
+
+
+def test_without_the_crds_it_dies_with_the_remedy(faulty: FaultyApi, namespace: str, tmp_path: Path) -> None:
+    operator = HurriedOperator(faulty, namespace, tmp_path)
+    faulty.missing = "/apis/topgraft.dev/v1alpha1"
+    operator.start(seconds=0)
+    assert operator.wait(20) == 1
+    assert "models.topgraft.dev/v1alpha1" in operator.tail()
+    assert "kubectl apply --server-side -f crds/" in operator.tail()
