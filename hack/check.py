@@ -25,6 +25,7 @@ _LINT = {
     "ruff format": ["ruff", "format", "--quiet", "--check", "."],
     "mypy operator": ["mypy", "--strict"],
     "mypy sdk": ["mypy", "--strict", "--config-file", "sdk/pyproject.toml", "sdk/topgraft_adapter"],
+    "mypy hack": ["mypy", "--strict", "hack/check.py", "hack/demo.py"],
     "lint-imports": ["lint-imports"],
     "crds current": ["python", "hack/crds.py", "--check"],
     "manifests current": ["python", "hack/manifests.py", "--check"],
@@ -63,7 +64,13 @@ def lint(report: Report) -> None:
     for name, command in _LINT.items():
         began = time.monotonic()
         done = subprocess.run(
-            [BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+            [BIN / command[0], *command[1:]],
+            cwd=ROOT,
+            env={**os.environ, "MYPYPATH": "hack"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
         )
         if done.returncode:
             print(done.stdout + done.stderr, flush=True)
