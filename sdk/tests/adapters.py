@@ -31,7 +31,7 @@ class Scale(ModelAdapter):
 class SlowLoad(Scale):
     @classmethod
     def load(cls, state_reader: ModelStateReader) -> Self:
-        time.sleep(1.5)
+        time.sleep(4)
         return super().load(state_reader)
 
 

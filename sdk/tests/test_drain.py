@@ -70,7 +70,7 @@ def test_nothing_is_lost_under_load(start):
     answered = sum(client.answered for client in clients)
     assert [failure for client in clients for failure in client.failures] == []
     assert answered > 100
-    assert took < 5
+    assert took < 10
 
 
 def test_a_client_that_never_stops_does_not_hold_the_process(start):
@@ -153,7 +153,7 @@ def test_a_server_that_is_still_loading_ends_at_once(start, sign):
     began = time.monotonic()
     server.process.send_signal(sign)
     assert server.ended() == 0
-    assert time.monotonic() - began < 1.4
+    assert time.monotonic() - began < 3
 
 
 def test_a_predict_that_hangs_does_not_hold_the_process(start):
