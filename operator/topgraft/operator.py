@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, NoReturn
 
+from aiohttp.web import AppRunner
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import ConfigException
 
@@ -103,9 +104,7 @@ class Operator:
         """
         self._heed_signals()
         metrics.BUILD.info({"version": version("topgraft")})
-        server = await serve(
-            self.health, ClusterMetrics(self.mirror, self.queue), self._options.host, self._options.port
-        )
+        server = await self._listen()
         try:
             await self._unless_stopped(self._check_kinds())
             await self._unless_stopped(self.elector.acquire())
@@ -114,6 +113,13 @@ class Operator:
         finally:
             await server.cleanup()
             await self._api.close()  # type: ignore[no-untyped-call]
+
+    async def _listen(self) -> AppRunner:
+        host, port = self._options.host, self._options.port
+        try:
+            return await serve(self.health, ClusterMetrics(self.mirror, self.queue), host, port)
+        except OSError as error:
+            raise SetupError(f"cannot listen on {host}:{port}: {error}; choose another --host or --port") from error
 
     async def _lead(self) -> None:
         metrics.LEADER.set(1)

@@ -67,7 +67,7 @@ class ClusterMetrics(Collector):
 
 
 async def serve(health: Health, collector: Collector, host: str, port: int) -> web.AppRunner:
-    """Listen until the returned runner is cleaned up."""
+    """Listen until the returned runner is cleaned up. Raises `OSError` when the address is taken."""
     REGISTRY.register(collector)
 
     async def healthz(_: web.Request) -> web.Response:

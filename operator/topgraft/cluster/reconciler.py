@@ -66,13 +66,15 @@ class Reconciler:
         """Take turns until the queue is closed."""
         while (key := await self._queue.get()) is not None:
             started = time.monotonic()
+            ran = self._slots.holds(key)
             try:
                 result = await self._attend(key)
             finally:
                 self._slots.settled(key)
                 self._queue.done(key)
-            for waiting in self._slots.to_wake():
-                self._queue.add(waiting)
+            if ran and not self._slots.holds(key):
+                for waiting in self._slots.next():
+                    self._queue.add(waiting)
             metrics.RECONCILES.labels(result).inc()
             metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
 

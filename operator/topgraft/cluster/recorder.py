@@ -20,6 +20,7 @@ CONTROLLER = "topgraft.dev/operator"
 LONGEST_NOTE = 1024
 WAITING = 1000
 TRIES = 3
+PAUSE = 1.0
 SAME_SECONDS = 600
 
 
@@ -60,7 +61,7 @@ class Recorder:
                 return  # told before, by this process or by the one before it
             except ClusterError as error:
                 log.debug("an event could not be posted: %s", error)
-                await asyncio.sleep(2.0**attempt)
+                await asyncio.sleep(PAUSE * 2.0**attempt)
             else:
                 return
         metrics.EVENTS_DROPPED.inc()

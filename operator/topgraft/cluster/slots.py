@@ -40,7 +40,11 @@ class Slots:
         """The turn is over: from here on the Model's status tells whether a rollout runs."""
         self._starting.discard(key)
 
-    def to_wake(self) -> list[Key]:
+    def holds(self, key: Key) -> bool:
+        """Whether this Model takes one of the slots."""
+        return key in self._starting or any(model.status.rollout for model in self._models.owned_by(key))
+
+    def next(self) -> list[Key]:
         """The waiting Models that may start now."""
         return [] if self._limit is None else self._next(self._running())
 

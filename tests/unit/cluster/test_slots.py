@@ -32,7 +32,7 @@ def test_without_a_limit_everybody_starts() -> None:
     for name in "abc":
         fleet.set(name, rolling=True)
     assert slots.may_start(fleet.set("d"))
-    assert slots.to_wake() == []
+    assert slots.next() == []
 
 
 def test_the_limit_counts_rollouts_in_progress() -> None:
@@ -43,6 +43,8 @@ def test_the_limit_counts_rollouts_in_progress() -> None:
     fleet.set("b", rolling=True)
     assert not slots.may_start(c)
     assert slots.may_start(a), "who runs goes on"
+    assert slots.holds(a)
+    assert not slots.holds(c)
 
 
 def test_between_the_decision_and_its_status_the_slot_is_taken() -> None:
@@ -62,9 +64,9 @@ def test_the_longest_waiting_goes_first_and_newcomers_do_not_overtake() -> None:
     slots = Slots(1, fleet.models)
     running = fleet.set("running", rolling=True)
     late, early, newcomer = fleet.set("late", queued=30), fleet.set("early", queued=10), fleet.set("newcomer")
-    assert slots.to_wake() == []
+    assert slots.next() == []
     fleet.set(running[1])
-    assert slots.to_wake() == [early]
+    assert slots.next() == [early]
     assert slots.may_start(early)
     assert not slots.may_start(late)
     assert not slots.may_start(newcomer)
