@@ -151,5 +151,5 @@ def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iter
         version = at.versions.get(pod.version or "")
         lost = version is not None and (report := at.report(version)) is not None and report.lost
         stale = at.candidate is not None and pod.version == at.candidate.metadata.name and not at.attempt_matches(pod)
-        if (pod.version not in keep and not undecided) or lost or stale:
+        if pod.version not in keep or lost or stale:
             yield Delete("Pod", namespace, pod.name, pod.metadata.uid)

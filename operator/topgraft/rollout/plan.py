@@ -63,10 +63,11 @@ def _look_again(at: Situation, step: Progress) -> float | None:
     ends = at.standby_ends
     if ends is not None and at.previous in at.deployments:
         times.append(ends)
-    waits = [max(0.05, (time - at.now).total_seconds()) for time in times]
+    # A moment that has passed without effect waits for something else, which an event will tell; no busy looks.
+    waits = [(time - at.now).total_seconds() or WAIT_SECONDS for time in times if time >= at.now]
     if step.phase in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED) or at.seen.refusals:
         waits.append(WAIT_SECONDS)
-    if step.phase in (Phase.BAKING, Phase.PREPARING):
+    if step.phase in (Phase.BAKING, Phase.PREPARING, Phase.RETRYING):
         waits.append(WAIT_SECONDS)
     return min(waits, default=None)
 

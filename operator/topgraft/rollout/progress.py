@@ -25,6 +25,7 @@ class Phase(Enum):
     PREPARING = "Preparing"
     WAITING = "Waiting"
     BACKOFF = "Backoff"
+    RETRYING = "Retrying"
     SETTLING = "Settling"
     BAKING = "Baking"
     FAILED = "Failed"
@@ -43,7 +44,8 @@ class Progress:
 
     @property
     def preparing(self) -> bool:
-        return self.phase in (Phase.PREPARING, Phase.WAITING)
+        # A candidate whose Service is refused stays complete, or the next try to write it would find nothing to serve.
+        return self.phase in (Phase.PREPARING, Phase.WAITING, Phase.RETRYING) or self.reason == "ServiceNotOwned"
 
 
 def progress(at: Situation) -> Progress:
@@ -89,8 +91,8 @@ def _preparing(at: Situation) -> Progress:
     assert candidate is not None
     name = candidate.metadata.name
     known = record is not None and record.to == name and record.attempt_hash == at.goal.attempt
+    told = next((c.message for c in at.model.status.conditions if c.reason == "EnvironmentNotReady"), "")
     if record is not None and known and record.retry_time is not None and at.now < record.retry_time:
-        told = next((c.message for c in at.model.status.conditions if c.reason == "EnvironmentNotReady"), "")
         return Progress(Phase.BACKOFF, "EnvironmentNotReady", told, until=record.retry_time)
     if not known and not at.seen.may_start:
         return Progress(
@@ -104,6 +106,9 @@ def _preparing(at: Situation) -> Progress:
     if at.now >= deadline and not _digesting(at):
         return _deadline(at, name, fault, record.tries if record is not None and known else 0)
     until = min((at.now + timedelta(seconds=1)) if fault is not None and fault.content else deadline, deadline)
+    if record is not None and known and record.tries:
+        # Told as before until it succeeds: health that flaps with every retry would wake somebody each time.
+        return Progress(Phase.RETRYING, "EnvironmentNotReady", told, until=until)
     if fault is not None:
         return Progress(Phase.WAITING, fault.reason, fault.message, until=until)
     text = f"{name}: the artifacts are read, the adapter is checked, pods start; {at.serving or 'nothing'} serves"
@@ -148,13 +153,24 @@ def _ended(at: Situation) -> Fault | None:
     return fault if fault is not None and fault.ends_attempt(at.now, grace) else None
 
 
+def _short_since(at: Situation) -> datetime | None:
+    """Since when what serves has had too few ready pods; None where no pod tells."""
+    conditions = [pod.condition("Ready") for pod in at.pods(at.serving) if not pod.ready]
+    return max((c.last_transition_time for c in conditions if c and c.last_transition_time), default=None)
+
+
 def _steady(at: Situation) -> Progress:
     name, ready = at.serving, at.ready(at.serving)
     deployment = at.deployments.get(name or "")
-    if ready < at.replicas or deployment is None or deployment.status.updated_replicas < at.replicas:
-        fault = _first_fault(at, name).removeprefix(": ")
-        reason = fault.split(":", 1)[0] if fault else "PodsStarting"
-        return Progress(
-            Phase.SETTLING, reason, f"{ready} of {at.replicas} pods of {name} are ready{': ' + fault if fault else ''}"
-        )
-    return Progress(Phase.STEADY, "Serving", f"{name} serves with {ready} ready pods")
+    text = f"{ready} of {at.replicas} pods of {name} are ready"
+    if ready >= at.replicas and deployment is not None and deployment.status.updated_replicas >= at.replicas:
+        return Progress(Phase.STEADY, "Serving", text)
+    fault = next(iter(at.faults(name)), None)
+    reason = fault.reason if fault else "PodsStarting" if ready else "NoReadyPods"
+    text = f"{text}: {fault.message}" if fault else text
+    since = _short_since(at)
+    late = since + timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds) if since else None
+    given_up = deployment is not None and deployment.stalled
+    if given_up or (late is not None and at.now >= late):
+        return Progress(Phase.BLOCKED, reason if reason != "PodsStarting" else "PodsNotReady", text)
+    return Progress(Phase.SETTLING, reason, text, until=late)

@@ -25,7 +25,7 @@ from topgraft.rollout.views import RETRY_AT
 HISTORY_LIMIT = 10
 Ours = Model | ModelVersion | AdapterUpgrade
 ACTIVE = (Phase.PREPARING, Phase.WAITING, Phase.QUEUED, Phase.SETTLING, Phase.BAKING)
-STUCK = (Phase.BLOCKED, Phase.BACKOFF, Phase.FAILED)
+STUCK = (Phase.BLOCKED, Phase.BACKOFF, Phase.RETRYING, Phase.FAILED)
 
 
 def statuses(at: Situation, step: Progress) -> tuple[ApplyStatus, ...]:
@@ -69,7 +69,7 @@ def _ready(at: Situation, step: Progress) -> Iterator[Says]:
         case Phase.UNDECIDED if step.reason in ("NoVersion", "VersionNotFound"):
             yield Says("Ready", "False", step.reason, step.message)
             yield Says("Reconciling", "True", step.reason, step.message)
-        case Phase.UNDECIDED | Phase.BLOCKED | Phase.BACKOFF | Phase.FAILED:
+        case Phase.UNDECIDED | Phase.BLOCKED | Phase.BACKOFF | Phase.RETRYING | Phase.FAILED:
             yield Says("Ready", "False", step.reason, step.message)
             yield Says("Stalled", "True", step.reason, step.message)
         case _:
@@ -111,7 +111,11 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
 
 
 def _candidate(at: Situation, step: Progress) -> bool:
-    return step.phase in (*ACTIVE, Phase.BACKOFF) and at.goal.version is not None and at.goal.version != at.stable
+    return (
+        step.phase in (*ACTIVE, Phase.BACKOFF, Phase.RETRYING)
+        and at.goal.version is not None
+        and at.goal.version != at.stable
+    )
 
 
 def _traffic(at: Situation, ready: int) -> Iterator[Says]:
@@ -258,7 +262,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
     verified = report is not None and report.error is None and report.complete(version)
     failing = step.failed if at.candidate is not None and name == at.candidate.metadata.name else None
     preparing = at.candidate is not None and name == at.candidate.metadata.name and not failing
-    if preparing and old.failure is None:
+    if preparing and old.failure is None and step.phase in (Phase.PREPARING, Phase.QUEUED):
         return None
     body: dict[str, Any] = {
         "observedGeneration": version.metadata.generation,
@@ -328,6 +332,8 @@ def _version_conditions(at: Situation, step: Progress, version: ModelVersion, bo
     if failure := body["failure"]:
         yield Says("Ready", "False", failure["reason"], failure.get("message", ""))
         yield Says("Stalled", "True", failure["reason"], failure.get("message", ""))
+    elif at.candidate is not None and name == at.candidate.metadata.name:
+        yield from _ready(at, step)
     elif name == at.serving:
         yield Says(
             "Ready", "True", "Serving", f"requests to Model {at.model.metadata.name} are answered by this version"

@@ -18,6 +18,7 @@ from topgraft.rollout.target import seniority
 from topgraft.rollout.views import RETRY_AT
 
 HISTORY_LIMIT = 10
+STUCK = (Phase.BLOCKED, Phase.BACKOFF, Phase.RETRYING)
 CONTRACT_NONE = "spec.adapter.contract is None: class and API are not checked"
 SUPERSEDED = "a newer AdapterUpgrade of this Model governs or has governed: nothing to do"
 
@@ -66,7 +67,7 @@ def _held(at: Situation, upgrade: AdapterUpgrade) -> Iterator[Says]:
 def _record(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> dict[str, Any]:
     """Versions, digests and times of the attempt. A new one starts a new record; the old one goes to the history."""
     old, target = upgrade.status, at.target
-    same = old.attempt_hash == target.attempt and old.to_version == target.version
+    same = (old.attempt_hash or "") == target.attempt and old.to_version == target.version
     base = at.versions.get(target.base or "")
     version = at.versions.get(target.version or "")
     serves = at.serving == target.version
@@ -146,7 +147,7 @@ def _governing(at: Situation, step: Progress, body: dict[str, Any]) -> Iterator[
         yield Says("Ready", "True", "UpgradeSucceeded", f"{at.target.version} serves")
         yield Says("Succeeded", "True", "UpgradeSucceeded", f"{at.target.version} serves")
         yield Says("Healthy", "True", "Baked", "the pods stayed ready and did not restart while they were watched")
-    elif step.phase in (Phase.BLOCKED, Phase.BACKOFF) or (step.phase is Phase.UNDECIDED and reason == "BaseAmbiguous"):
+    elif step.phase in STUCK or (step.phase is Phase.UNDECIDED and reason == "BaseAmbiguous"):
         yield Says("Ready", "False", reason, text)
         yield Says("Succeeded", "Unknown", reason)
         yield Says("Stalled", "True", reason, text)

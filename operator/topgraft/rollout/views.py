@@ -176,6 +176,11 @@ class Deployment(Object):
         containers = self.spec.template.spec.containers
         return next((c.image for c in containers if c.name == "adapter"), "")
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the Deployment's own progress deadline has passed."""
+        return any(c.type == "Progressing" and c.status == "False" for c in self.status.conditions)
+
     def condition(self, kind: str) -> DeploymentCondition | None:
         return next((c for c in self.status.conditions if c.type == kind and c.status == "True"), None)
 

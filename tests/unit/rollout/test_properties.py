@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+import os
+
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-
 from topgraft.rollout import views
+from topgraft.rollout.instructions import Plan
 
 from .world import MODEL, Crash, World
 
 TAGS = ("v1", "v2", "v3", "v4", "v5", "v6")
+
+
+LOOKS = 0
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "200"))
 
 
 class Rollouts(RuleBasedStateMachine):
@@ -33,18 +39,21 @@ class Rollouts(RuleBasedStateMachine):
             if key[0] in ("Model", "AdapterUpgrade", "ModelVersion") and not owned:
                 self.user_specs[key] = repr(body["spec"])
 
-    def _look(self) -> None:
-        world = self.world
+    def _look(self) -> Plan:
+        """One look, which may be cut short by a kill, and what must hold of any move of the traffic."""
+        global LOOKS  # noqa: PLW0603 - counted over all examples, which hypothesis makes and throws away
+        LOOKS += 1
+        world, made = self.world, Plan()
         world.settle()
-        before = self._ready_versions()
-        selected = world.serving
+        before, selected = self._ready_versions(), world.serving
         try:
-            world.turn()
+            made = world.turn()
         except Crash:
             world.crash_at = None
         after = world.serving
         if after != selected and before:
-            assert after in before, f"traffic moved to {after}, which has no ready pod, from {selected}; ready: {before}"
+            assert after in before, f"traffic moved from {selected} to {after}, which has no ready pod; {before} have"
+        return made
 
     def _ready_versions(self) -> set[str]:
         pods = [b for (k, _), b in self.world.objects.items() if k == "Pod"]
@@ -59,7 +68,7 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from((1, 5, 21, 61, 601, 3601)))
     def wait(self, seconds: int) -> None:
-        self.world.run(seconds)
+        self.world.run(seconds, self._look)
 
     @rule(after=st.integers(0, 12), turns=st.integers(1, 12))
     def kill_the_operator(self, after: int, turns: int) -> None:
@@ -119,7 +128,8 @@ class Rollouts(RuleBasedStateMachine):
             if kind == "Deployment":
                 for container in body["spec"]["template"]["spec"]["containers"]:
                     mounts = [m for m in container["volumeMounts"] if m["name"].startswith("artifact-")]
-                    assert mounts and all(m["readOnly"] for m in mounts)
+                    assert mounts
+                    assert all(m["readOnly"] for m in mounts)
 
     @invariant()
     def users_own_their_specs(self) -> None:
@@ -140,9 +150,9 @@ class Rollouts(RuleBasedStateMachine):
             return
         world.dead.clear()
         world.images["v6"] = "ok"
-        world.run(8000)
+        world.run(8000, self._look)
         settled = len(world.writes)
-        world.run(5000)
+        world.run(5000, self._look)
         assert len(world.writes) == settled, world.writes[settled:]
         replicas = world.objects["Model", MODEL]["spec"]["serving"]["replicas"]
         if replicas and world.serving:
@@ -150,9 +160,14 @@ class Rollouts(RuleBasedStateMachine):
 
 
 Rollouts.TestCase.settings = settings(
-    max_examples=150,
-    stateful_step_count=30,
+    max_examples=EXAMPLES,
+    stateful_step_count=50,
     deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a failing run of 50 steps takes minutes to shrink
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestRollouts = Rollouts.TestCase
+
+
+def test_enough_looks_were_taken() -> None:
+    assert LOOKS >= 10_000 * EXAMPLES / 200, LOOKS

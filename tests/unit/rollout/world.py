@@ -250,7 +250,7 @@ class World:
     def observe(self) -> Observed:
         def all_of(kind: str) -> tuple[Any, ...]:
             read = (OWN | VIEWS)[kind].model_validate
-            return tuple(read(copy.deepcopy(b)) for (k, _), b in sorted(self.objects.items()) if k == kind)
+            return tuple(read(b) for (k, _), b in sorted(self.objects.items()) if k == kind)
 
         models = all_of("Model")
         return Observed(
@@ -272,15 +272,17 @@ class World:
         self.execute(made)
         return made
 
-    def run(self, seconds: float = 0.0, check: Callable[[World], None] | None = None) -> None:
-        """Let the world and the operator run until nothing is written for the given time."""
+    def look(self) -> Plan:
+        """Everything else catches up, then the operator looks once."""
+        self.settle()
+        return self.turn()
+
+    def run(self, seconds: float = 0.0, look: Callable[[], Plan] | None = None) -> None:
+        """Let the world and the operator run for the given time, and until nothing is written any more."""
         end = self.now + timedelta(seconds=seconds)
         for _ in range(2000):
-            self.settle()
-            if check:
-                check(self)
             before = len(self.writes)
-            made = self.turn()
+            made = (look or self.look)()
             if len(self.writes) > before:
                 continue
             if self.now >= end:
