@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import platform
@@ -143,6 +144,9 @@ class Operator:
         self._start("recorder", self.recorder.run())
         self._start("resync", self.resync.repeat())
         workers = [asyncio.create_task(self.reconciler.work()) for _ in range(self._options.workers)]
+        # The caches live as long as the process: the collector need not walk them, which would delay a decision.
+        gc.collect()
+        gc.freeze()
         self.health.filled = True
         log.info("the caches are filled", extra={"models": len(self.mirror.models), "pods": len(self.mirror.pods)})
         watching = asyncio.Event()

@@ -52,16 +52,11 @@ class Cache(Generic[View]):
         owner = self._owner_by_uid.get(uid)
         return self._owned[owner][uid].version if owner else None
 
-    def observe(self, obj: Object, owner: Key | None = None) -> set[Key]:
-        """Take in a state of an object. Returns the owners that have something new to look at.
-
-        `owner` is for a live read of an object whose label, which names its owner, was taken away by hand.
-        """
+    def observe(self, obj: Object) -> set[Key]:
+        """Take in a state of an object. Returns the owners that have something new to look at."""
         uid, version = obj["metadata"]["uid"], version_of(obj)
         known = self.version(uid)
-        if known is not None and version <= known:
-            return set()
-        if owner is None and version <= self._gone.get(uid, -1):
+        if version <= (self._gone.get(uid, -1) if known is None else known):
             return set()
         try:
             view = self._parse(obj)
@@ -73,7 +68,7 @@ class Cache(Generic[View]):
                 extra={"object": meta.get("name"), "namespace": meta.get("namespace")},
             )
             return set()
-        owner = owner or self._owner_of(obj)
+        owner = self._owner_of(obj)
         before = self._owner_by_uid.get(uid)
         touched = {key for key in (before, owner) if key}
         if before is not None and before != owner:

@@ -40,6 +40,7 @@ NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
 
 
 class _WarmConnections(RESTClientObject):
@@ -139,6 +140,13 @@ class Client:
             raise StaleObject(live)
         return await self.apply(SERVICE, body, guard=live["metadata"]["resourceVersion"])
 
+    async def relabel(self, kind: Kind, live: Object, labels: Mapping[str, str]) -> Object:
+        """Set labels of an object that exists, and nothing else."""
+        meta = live["metadata"]
+        url = kind.url(meta["namespace"], meta["name"])
+        body = {"metadata": {"uid": meta["uid"], "labels": dict(labels)}}
+        return await self._call("PATCH", url, body, kind=kind, query={"fieldManager": FIELD_MANAGER}, media=MERGE)
+
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> Object | None:
         """Delete exactly this object. Returns what is left of it while it terminates; None when it is gone already."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
@@ -164,7 +172,7 @@ class Client:
     async def _apply(self, kind: Kind, body: Object, subresource: str | None = None) -> Object:
         url = kind.url(body["metadata"]["namespace"], body["metadata"]["name"], subresource)
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
-        return await self._call("PATCH", url, body, kind=kind, query=query)
+        return await self._call("PATCH", url, body, kind=kind, query=query, media=APPLY)
 
     async def _call(
         self,
@@ -174,9 +182,10 @@ class Client:
         *,
         kind: Kind | None = None,
         query: Mapping[str, str] = NO_QUERY,
+        media: str = JSON,
     ) -> Object:
         """One request; `kind` is given for writes, to count them."""
-        headers = {"Content-Type": APPLY if method == "PATCH" else JSON, "Accept": JSON}
+        headers = {"Content-Type": media, "Accept": JSON}
         request = await self._api.param_serialize(
             method,
             url,

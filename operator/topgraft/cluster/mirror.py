@@ -77,9 +77,9 @@ class Mirror:
             self.echoes.expect(self._watch_of(kind, obj), version_of(obj))
         self._wake_all(touched)
 
-    def read(self, kind: Kind, obj: Object, owner: Key) -> None:
-        """Take in a live read of an object that belongs to `owner`, whatever its labels say."""
-        self._wake_all(self._caches[kind].observe(obj, owner))
+    def read(self, kind: Kind, obj: Object) -> None:
+        """Take in a live read."""
+        self._wake_all(self._caches[kind].observe(obj))
 
     def deleted(self, kind: Kind, uid: str) -> None:
         """Take in that an own deletion is done."""

@@ -13,7 +13,7 @@ from topgraft.cluster import metrics
 from topgraft.cluster.client import Client, StaleObject
 from topgraft.cluster.clock import Clock
 from topgraft.cluster.errors import Conflict, Gone, NotLeading, Refused, Stale, Unavailable
-from topgraft.cluster.kinds import BY_NAME, MODEL, SERVICE, Kind
+from topgraft.cluster.kinds import BY_NAME, MODEL, OWNED, SERVICE, Kind
 from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.observer import Look, Observer
 from topgraft.cluster.queue import Key, WorkQueue
@@ -173,7 +173,7 @@ class Reconciler:
                 kind = BY_NAME[body["kind"]]
                 await self._apply_status(kind, body)
             case Switch(body=body, seen=seen):
-                await self._switch(key, body, seen)
+                await self._switch(body, seen)
             case Delete(kind=name, namespace=namespace, name=obj, uid=uid):
                 await self._delete(BY_NAME[name], namespace, obj, uid)
         _log_write(key, write, time.monotonic() - started)
@@ -186,7 +186,7 @@ class Reconciler:
         if written:
             self._mirror.wrote(kind, obj)
             return
-        self._mirror.read(kind, obj, _model_of(body))
+        await self._see(kind, obj, body)
         raise LookAgain(f"{kind.name} {obj['metadata']['name']} is there already")
 
     async def _apply_status(self, kind: Kind, body: dict[str, Any]) -> None:
@@ -195,13 +195,20 @@ class Reconciler:
             self._count_outcome(answer)
         self._mirror.wrote(kind, answer)
 
-    async def _switch(self, key: Key, body: dict[str, Any], seen: str | None) -> None:
+    async def _switch(self, body: dict[str, Any], seen: str | None) -> None:
         try:
             self._mirror.wrote(SERVICE, await self._client.switch(body, seen))
         except StaleObject as stale:
             if stale.live is not None:
-                self._mirror.read(SERVICE, stale.live, key)
+                await self._see(SERVICE, stale.live, body)
             raise
+
+    async def _see(self, kind: Kind, live: dict[str, Any], body: dict[str, Any]) -> None:
+        """Take in an object of ours that the caches missed; without its label the watch would miss it again."""
+        labels = {OWNED: body["metadata"]["labels"][OWNED]}
+        if labels.items() - (live["metadata"].get("labels") or {}).items():
+            live = await self._client.relabel(kind, live, labels)
+        self._mirror.read(kind, live)
 
     async def _delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         left = await self._client.delete(kind, namespace, name, uid)
@@ -241,10 +248,6 @@ def _target(write: Write) -> str:
     if isinstance(write, Delete):
         return f"{write.kind}/{write.name}"
     return f"{write.body['kind']}/{write.body['metadata']['name']}"
-
-
-def _model_of(body: dict[str, Any]) -> Key:
-    return body["metadata"]["namespace"], body["metadata"]["labels"]["topgraft.dev/model"]
 
 
 def _log_write(key: Key, write: Write, seconds: float) -> None:

@@ -70,6 +70,10 @@ class FakeApi:
         body = json.loads(await request.text())
         path = request.path.removesuffix("/status")
         live = self.objects.get(path)
+        if request.content_type == "application/merge-patch+json":
+            assert live is not None
+            labels = {**live["metadata"]["labels"], **body["metadata"]["labels"]}
+            return self._store(path, {**live, "metadata": {**live["metadata"], "labels": labels}}, 200)
         guard = body["metadata"].get("resourceVersion")
         if guard and (live is None or guard != live["metadata"]["resourceVersion"]):
             return status(409)

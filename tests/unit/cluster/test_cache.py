@@ -51,14 +51,6 @@ def test_an_object_whose_label_was_taken_and_given_back_is_seen_again() -> None:
     assert cache.observe(obj("a", 8)) == {M}
 
 
-def test_a_live_read_of_an_object_without_its_label_counts_for_the_owner_who_read_it() -> None:
-    cache = make()
-    cache.observe(obj("a", 5))
-    cache.forget("a", 7)
-    assert cache.observe(obj("a", 7, model=None), owner=M) == {M}
-    assert cache.owned_by(M) == ("7",)
-
-
 def test_an_object_that_moves_touches_both_owners() -> None:
     cache = make()
     cache.observe(obj("a", 5))

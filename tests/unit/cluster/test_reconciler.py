@@ -180,6 +180,26 @@ async def test_an_object_that_the_caches_missed_is_looked_at_and_not_overwritten
     assert api.objects["/api/v1/namespaces/ns/pods/p"] == before
 
 
+@pytest.mark.parametrize("kind", ["Pod", "Service"])
+async def test_an_object_whose_label_was_taken_away_comes_back_into_sight(api: FakeApi, kind: str) -> None:
+    unlabelled = child(kind, "m", "one")
+    del unlabelled["metadata"]["labels"]["topgraft.dev/model"]
+    live = await api.client().apply(POD if kind == "Pod" else SERVICE, unlabelled)
+    seen: list[int] = []
+
+    def plan(observed: Observed) -> Plan:
+        known = observed.pods or observed.services
+        seen.append(len(known))
+        body = child(kind, "m", "two")
+        return Plan() if known else Plan((Apply(body, new=True) if kind == "Pod" else Switch(body, None),))
+
+    async with running(api, plan):
+        await eventually(lambda: seen[-1:] == [1])
+    after = api.objects[f"/api/v1/namespaces/ns/{kind.lower()}s/m"]
+    assert after["metadata"]["labels"]["topgraft.dev/model"] == "m"
+    assert after["metadata"]["annotations"] == live["metadata"]["annotations"], "nothing else is touched"
+
+
 async def test_claims_are_read_when_the_plan_asks_for_them(api: FakeApi) -> None:
     path = "/api/v1/namespaces/ns/persistentvolumeclaims/weights"
     meta = {**MODEL_OBJECT["metadata"], "name": "weights"}
