@@ -63,7 +63,12 @@ class FaultyApi:
     @contextmanager
     def running(self) -> Iterator[FaultyApi]:
         ready, stop = threading.Event(), asyncio.Event()
-        thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve(ready, stop)), daemon=True)
+
+        def work() -> None:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve(ready, stop))
+
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
         assert ready.wait(10)
         yield self

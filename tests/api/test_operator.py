@@ -129,3 +129,56 @@ def test_without_the_crds_it_dies_with_the_remedy(faulty: FaultyApi, namespace: 
     assert operator.wait(20) == 1
     assert "models.topgraft.dev/v1alpha1" in operator.tail()
     assert "kubectl apply --server-side -f crds/" in operator.tail()
+
+
+def test_a_quota_that_is_full_is_told_once_and_the_work_goes_on_when_it_is_not(
+    live: Kubectl, operator: Operator
+) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    live.apply(quota)
+    wait_until(lambda: live.get("resourcequota", "none").get("status", {}).get("hard"), 15, "the quota is in force")
+    body = minimal("ModelVersion", "digits-1")
+    live.apply(model(), body)
+    ready = wait_until(
+        lambda: (said := live.condition("model", "digits", "Ready")).get("reason") == "QuotaExceeded" and said,
+        15,
+        "the Model tells of the quota",
+    )
+    assert "exceeded quota: none" in ready["message"]
+    before = live.get("model", "digits")["metadata"]["resourceVersion"]
+    time.sleep(6)
+    assert live.get("model", "digits")["metadata"]["resourceVersion"] == before, "each further try says nothing new"
+    live("delete", "resourcequota", "none")
+    wait_until(lambda: live.get("pod", "digits-1-preflight"), 40, "the preflight is made without an edit")
+
+
+def test_a_deployment_whose_label_was_taken_away_gets_it_back(live: Kubectl, operator: Operator) -> None:
+    live.apply(model(), version())
+    before = wait_until(lambda: live.get("deployment", "digits-1"), 15, "the version's Deployment is made")
+    live("label", "deployment", "digits-1", "topgraft.dev/model-")
+    wait_until(
+        lambda: live.get("deployment", "digits-1")["metadata"]["labels"].get("topgraft.dev/model"),
+        10,
+        "the label is back",
+    )
+    assert live.get("deployment", "digits-1")["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+def test_a_deployment_of_somebody_else_is_left_alone(live: Kubectl, operator: Operator) -> None:
+    labels = {"matchLabels": {"a": "b"}}
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": 0, "selector": labels, "template": template}
+    live.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "digits-1"}, "spec": spec})
+    before = live.get("deployment", "digits-1")["metadata"]["generation"]
+    live.apply(model(), version())
+    refusal = "NotOwned: Deployment digits-1 exists"
+    wait_until(lambda: refusal in operator.tail(), 15, "the operator meets it")
+    time.sleep(4)
+    assert operator.tail(10_000).count(refusal) == 1, "said once, however often it is tried"
+    after = live.get("deployment", "digits-1")["metadata"]
+    assert after["generation"] == before
+    assert "labels" not in after
+    live("delete", "deployment", "digits-1")
+    wait_until(
+        lambda: live.get("deployment", "digits-1").get("metadata", {}).get("labels"), 40, "it goes on without an edit"
+    )

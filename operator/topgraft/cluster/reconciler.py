@@ -157,8 +157,8 @@ class Reconciler:
             await self._write(key, write)
         except Refused as refusal:
             fields = {"namespace": key[0], "model": key[1], "object": target}
-            log.warning("the API server refused a write: %s", refusal, extra=fields)
-            self._refusals.add(key, target, refusal.text)
+            level = logging.WARNING if self._refusals.add(key, target, refusal.text) else logging.DEBUG
+            log.log(level, "the API server refused a write: %s", refusal, extra=fields)
             return False
         self._refusals.drop(key, target)
         return True

@@ -30,13 +30,14 @@ class Refusals:
     def texts(self, key: Key) -> Mapping[str, str]:
         return {target: refusal.text for target, refusal in self._by_key.get(key, {}).items()}
 
-    def add(self, key: Key, target: str, text: str) -> None:
-        """Remember; the wait to the next try doubles with each refusal in a row."""
+    def add(self, key: Key, target: str, text: str) -> bool:
+        """Remember; the wait to the next try doubles with each refusal in a row. Returns whether this one is news."""
         before = self._by_key[key].get(target)
         tries = before.tries + 1 if before else 0
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(tries, 16))
         due = elapsed() + wait * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
         self._by_key[key][target] = Refusal(text, tries, due)
+        return before is None or before.text != text
 
     def drop(self, key: Key, target: str) -> None:
         if key in self._by_key:

@@ -11,8 +11,8 @@ def test_a_refusal_is_told_until_it_is_taken_back_and_tried_ever_less_often(monk
     memory = Refusals()
     assert memory.next_due(KEY) is None
     waits = []
-    for _ in range(12):
-        memory.add(KEY, "Pod/p", "exceeded quota")
+    for number in range(12):
+        assert memory.add(KEY, "Pod/p", "exceeded quota") == (number == 0)
         assert memory.due(KEY) == []
         wait = memory.next_due(KEY)
         assert wait is not None
