@@ -10,7 +10,7 @@ from topgraft.rollout import render
 from topgraft.rollout.contract import refused_before_start
 from topgraft.rollout.image import Image
 from topgraft.rollout.instructions import Apply, Delete, Write
-from topgraft.rollout.preflight import preflight_pod
+from topgraft.rollout.preflight import preflight_pod, recheck_name, recheck_pod
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.switch import disarm
 from topgraft.rollout.views import APPLIED, STANDBY_SINCE, Pod
@@ -22,6 +22,7 @@ def children(at: Situation, *, preparing: bool) -> tuple[Write, ...]:
     return (
         *_derived_version(at),
         *(_preflight(at) if preparing else ()),
+        *_recheck(at),
         *_deployments(at, sizes),
         *_arming(at),
         *_leftovers(at, sizes, preparing=preparing),
@@ -76,6 +77,16 @@ def _preflight(at: Situation) -> Iterator[Write]:
     if pod is None:
         body = preflight_pod(at.model, candidate, at.goal.attempt, at.seen.settings.image, on_one_node(at, candidate))
         yield Apply(body, new=True)
+
+
+def _recheck(at: Situation) -> Iterator[Write]:
+    version = at.versions.get(at.serving or "")
+    if version is None or not at.recheck_due or at.recheck.artifact is not None or at.recheck.error is not None:
+        return
+    name = recheck_name(version.metadata.name)
+    if not any(pod.name == name for pod in at.seen.pods):
+        image, attempt = at.seen.settings.image, at.decision.attempt if at.decision else ""
+        yield Apply(recheck_pod(at.model, version, attempt, image, on_one_node(at, version)), new=True)
 
 
 def on_one_node(at: Situation, version: ModelVersion) -> bool:
@@ -149,7 +160,10 @@ def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iter
         if pod.role != "preflight" or pod.metadata.deletion_timestamp is not None:
             continue
         version = at.versions.get(pod.version or "")
-        lost = version is not None and (report := at.report(version)) is not None and report.lost
+        if pod.name == recheck_name(pod.version or ""):
+            lost = at.recheck.lost or not at.recheck_due
+        else:
+            lost = version is not None and (report := at.report(version)) is not None and report.lost
         stale = at.candidate is not None and pod.version == at.candidate.metadata.name and not at.attempt_matches(pod)
         if pod.version not in keep or lost or stale:
             yield Delete("Pod", namespace, pod.name, pod.metadata.uid)

@@ -14,7 +14,7 @@ from topgraft.rollout.preflight import Report
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a candidate may not serve: a reason of the design and a text with the field, the values and the remedy."""
+    """Why a candidate may not serve: a reason for conditions and a text with the field, the values and the remedy."""
 
     reason: str
     message: str

@@ -25,7 +25,7 @@ class Observed:
 
     `refusals`: "Kind/name" → what the API server answered to the last try to write that object (quota, admission).
     `pod_events`: uid of a pod that waits for its containers → text of its newest Warning event (a failed mount).
-    `claims`: PersistentVolumeClaim name → the claim, or None when it does not exist; filled while a rollout runs.
+    `claims`: PersistentVolumeClaim name → the claim, or None when it does not exist; read when a plan asks for it.
     """
 
     namespace: str

@@ -11,7 +11,7 @@ from topgraft.api.model import Model
 
 @dataclass(frozen=True)
 class RollbackPolicy:
-    """`automatic`: roll back without being asked. The rest in seconds and pods, see DESIGN `spec.rollback`."""
+    """`automatic`: roll back without being asked. The rest in seconds and pods, as in `api/policy.py`."""
 
     automatic: bool
     bake_seconds: int

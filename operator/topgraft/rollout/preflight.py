@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from topgraft.api.artifact import ArtifactVolume
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Api, ModelVersion
 from topgraft.api.wire import Wire
@@ -18,7 +16,6 @@ from topgraft.rollout.derive import owner_of
 from topgraft.rollout.image import Image, digest_of
 from topgraft.rollout.podspec import (
     CONTAINER_SECURITY,
-    POD_SECURITY,
     TMP,
     artifact_mounts,
     environment,
@@ -30,6 +27,8 @@ from topgraft.rollout.views import ContainerStatus, Pod
 
 ATTEMPT = "topgraft.dev/attempt"
 DIGEST_DEADLINE_SECONDS = 6 * 3600
+GONE = ("Evicted", "NodeLost", "Shutdown")
+"""Reasons of a pod that ended through no fault of its containers."""
 LIMITS = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
 
 
@@ -37,29 +36,45 @@ def preflight_name(version: str) -> str:
     return f"{version}-preflight"
 
 
+def recheck_name(version: str) -> str:
+    return f"{version}-recheck"
+
+
+def must_recheck(version: ModelVersion) -> bool:
+    """Whether the artifacts could have changed since the preflight read them.
+
+    OCI images are given by digest; a ConfigMap of artifacts is to be `immutable: true`.
+    """
+    return any(not volume.image and not volume.config_map for volume in version.spec.artifact.volumes)
+
+
 def preflight_pod(model: Model, version: ModelVersion, attempt: str, image: str, one_node: bool) -> dict[str, Any]:
     """A bare Pod: a quota's refusal comes back as the answer to the write, and no controller stands between.
 
     `image` is the operator's own; `one_node` keeps it beside the serving pods where a volume is ReadWriteOnce.
     """
-    spec = pod_spec(model, version)
-    security = {**POD_SECURITY, **spec["securityContext"]}
-    tree = [v for v in version.spec.artifact.volumes if v.image is None]
-    mounts = [
-        m for m, v in zip(artifact_mounts(version), version.spec.artifact.volumes, strict=True) if v.image is None
-    ]
-    containers = []
-    if tree:
-        containers.append(_digest(tree, mounts, image))
-    containers.append(_inspect(model, version) if version.spec.adapter.contract == "Topgraft" else _resolve(version))
-    spec |= {"restartPolicy": "Never", "securityContext": security, "containers": containers}
+    answer = _inspect(model, version) if version.spec.adapter.contract == "Topgraft" else _resolve(version)
+    containers = [*_digest(version, image), answer]
+    return _pod(model, version, preflight_name(version.metadata.name), attempt, containers, one_node=one_node)
+
+
+def recheck_pod(model: Model, version: ModelVersion, attempt: str, image: str, one_node: bool) -> dict[str, Any]:
+    """Reads the artifacts once more when the bake is over: the same bytes after as before."""
+    name = recheck_name(version.metadata.name)
+    return _pod(model, version, name, attempt, _digest(version, image), one_node=one_node)
+
+
+def _pod(
+    model: Model, version: ModelVersion, name: str, attempt: str, containers: list[dict[str, Any]], *, one_node: bool
+) -> dict[str, Any]:
+    spec = pod_spec(model, version) | {"restartPolicy": "Never", "containers": containers}
     if one_node:
         together(spec, model)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": preflight_name(version.metadata.name),
+            "name": name,
             "namespace": model.metadata.namespace,
             "labels": labels(model, version.metadata.name, "preflight"),
             "annotations": {ATTEMPT: attempt, "argocd.argoproj.io/ignore-restart-policy": "true"},
@@ -69,9 +84,12 @@ def preflight_pod(model: Model, version: ModelVersion, attempt: str, image: str,
     }
 
 
-def _digest(volumes: Sequence[ArtifactVolume], mounts: list[dict[str, Any]], image: str) -> dict[str, Any]:
-    named = [part for v in volumes for part in ("--volume", f"{v.name}={v.mount_path}")]
-    return {
+def _digest(version: ModelVersion, image: str) -> list[dict[str, Any]]:
+    """The trusted container, or none where all volumes are OCI images: those count by their manifest digest."""
+    volumes = version.spec.artifact.volumes
+    named = [part for v in volumes if not v.image for part in ("--volume", f"{v.name}={v.mount_path}")]
+    mounts = [m for m, v in zip(artifact_mounts(version), volumes, strict=True) if not v.image]
+    container = {
         "name": "digest",
         "image": image,
         "args": ["digest", *named, "--deadline-seconds", str(DIGEST_DEADLINE_SECONDS)],
@@ -79,6 +97,7 @@ def _digest(volumes: Sequence[ArtifactVolume], mounts: list[dict[str, Any]], ima
         "resources": LIMITS,
         "volumeMounts": mounts,
     }
+    return [container] if mounts else []
 
 
 def _inspect(model: Model, version: ModelVersion) -> dict[str, Any]:
@@ -147,6 +166,14 @@ class Report:
         return self.error is None and self.artifact is not None and contract
 
 
+def read_recheck(pod: Pod) -> Report:
+    """What the recheck has said so far: the artifact, or why it cannot be read."""
+    status = next(iter(pod.status.container_statuses), None)
+    artifact, wrong = _said(status, "ArtifactUnreadable")
+    lost = pod.status.phase == "Failed" and (wrong is None or pod.status.reason in GONE)
+    return Report(artifact=artifact, error=None if lost else wrong, lost=lost)
+
+
 def read_report(pod: Pod, version: ModelVersion) -> Report:
     """Read the containers' statuses. A pod that ended without a word (evicted, node lost) is `lost`: try again."""
     statuses = {status.name: status for status in pod.status.container_statuses}
@@ -162,7 +189,7 @@ def read_report(pod: Pod, version: ModelVersion) -> Report:
     answer, wrong_contract = (None, None) if stock else _said(inspect, "ContractMissing")
     contract, malformed = _contract(answer)
     error = wrong_artifact or wrong_contract or malformed
-    lost = pod.status.phase == "Failed" and (error is None or pod.status.reason in ("Evicted", "NodeLost", "Shutdown"))
+    lost = pod.status.phase == "Failed" and (error is None or pod.status.reason in GONE)
     if lost and stock and artifact is not None:
         lost = False
     return Report(image_digest, artifact, contract, None if lost else error, lost)

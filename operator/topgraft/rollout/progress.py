@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from topgraft.rollout.contract import refused, refused_before_start
-from topgraft.rollout.faults import Fault
+from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.observed import Observed
+from topgraft.rollout.preflight import recheck_name
 from topgraft.rollout.situation import Situation
 
 BACKOFF_SECONDS = 60
@@ -70,11 +71,24 @@ def progress(at: Situation) -> Progress:
         text = (
             f"{at.serving} serves and is watched for {at.policy.bake_seconds} s; {at.stable} stays ready to take over"
         )
-        return Progress(Phase.BAKING, "Baking", text, until=ends)
+        return _rechecking(at) if at.recheck_due else Progress(Phase.BAKING, "Baking", text, until=ends)
     if at.failure is not None:
         text = f"{target.version} failed: {at.failure.message or at.failure.reason}; {at.serving or 'nothing'} serves"
         return Progress(Phase.FAILED, at.failure.reason, text)
     return _steady(at)
+
+
+def _rechecking(at: Situation) -> Progress:
+    name = recheck_name(at.serving or "")
+    pod = next((p for p in at.seen.pods if p.name == name), None)
+    fault = worst(faults_of([pod], None, at.seen.pod_events)) if pod and pod.status.phase == "Pending" else None
+    if text := at.seen.refusals.get(f"Pod/{name}"):
+        fault = refusal_fault(f"Pod {name!r}", text, at.now)
+    if at.recheck.error is not None:
+        return Progress(Phase.BLOCKED, *at.recheck.error)
+    if fault is not None:
+        return Progress(Phase.BAKING, fault.reason, f"the artifacts cannot be read again: {fault.message}")
+    return Progress(Phase.BAKING, "Rechecking", f"the bake of {at.serving} is over; the artifacts are read once more")
 
 
 def foreign_service(seen: Observed) -> bool:

@@ -8,12 +8,21 @@ from functools import cached_property
 
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Failure, ModelVersion
+from topgraft.rollout.contract import artifact_digest
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.image import Image
 from topgraft.rollout.observed import Observed
 from topgraft.rollout.podspec import pinned_image
 from topgraft.rollout.policy import RollbackPolicy, rollback_policy
-from topgraft.rollout.preflight import ATTEMPT, Report, preflight_name, read_report
+from topgraft.rollout.preflight import (
+    ATTEMPT,
+    Report,
+    must_recheck,
+    preflight_name,
+    read_recheck,
+    read_report,
+    recheck_name,
+)
 from topgraft.rollout.target import Target, attempt_hash, choose
 from topgraft.rollout.views import Decision, Deployment, Pod, Service
 
@@ -48,14 +57,23 @@ class Situation:
 
     @cached_property
     def decision(self) -> Decision | None:
-        """The last decision. Where somebody removed it from the Service, the status stands in."""
+        """The last decision. Where somebody removed it, with the Service or without, the status stands in."""
         service, status = self.service, self.model.status
-        if service is None or service.decision is not None:
-            return service.decision if service else None
-        to = status.serving_version or service.selects
+        if service is not None and service.decision is not None:
+            return service.decision
+        to = status.serving_version or (service.selects if service else None)
         if to is None:
             return None
-        return Decision(to=to, origin=status.previous_version, direction="Back", reason="Repaired", time=self.now)
+        baking = status.stable_version is not None and status.stable_version != to
+        return Decision(
+            attempt=status.rollout.attempt_hash if baking and status.rollout else "",
+            direction="Forward" if baking else "Back",
+            to=to,
+            origin=status.stable_version if baking else status.previous_version,
+            reason="Repaired",
+            message="the Service or its decision was gone: written again from the Model's status",
+            time=self.now,
+        )
 
     @property
     def serving(self) -> str | None:
@@ -74,8 +92,21 @@ class Situation:
     def baked(self) -> bool:
         """Whether this very look ends the bake: its time is over and all pods are ready."""
         ends = self.bake_ends
-        whole = self.ready(self.serving) >= self.replicas and self.serving_fault is None
-        return ends is not None and self.now >= ends and whole and self.wanted == self.serving
+        if ends is None or self.now < ends or self.wanted != self.serving or self.serving_fault is not None:
+            return False
+        return self.ready(self.serving) >= self.replicas and (not self.recheck_due or self.recheck.artifact is not None)
+
+    @property
+    def recheck_due(self) -> bool:
+        """Whether the bake is over in time and the artifacts have to be read once more before it counts."""
+        version, ends = self.versions.get(self.serving or ""), self.bake_ends
+        return version is not None and ends is not None and self.now >= ends and must_recheck(version)
+
+    @cached_property
+    def recheck(self) -> Report:
+        name = recheck_name(self.serving or "")
+        pod = next((p for p in self.seen.pods if p.name == name and p.role == "preflight"), None)
+        return read_recheck(pod) if pod else Report()
 
     @property
     def stable(self) -> str | None:
@@ -148,7 +179,7 @@ class Situation:
 
     @property
     def candidate(self) -> ModelVersion | None:
-        """The version that is being prepared: wanted, not serving, not a mere way back to what is warm."""
+        """The version that is to be prepared: wanted, neither serving nor stable."""
         wanted = self.wanted
         if wanted is None or wanted in (self.serving, self.stable):
             return None
@@ -224,7 +255,18 @@ class Situation:
                         f"pod {pod.name}: container {status.name} ended with exit code {ended.exit_code} while it baked"
                     )
                     return Fault("ContainerRestarted", text, True, ended.finished_at, True)
-        return self._partly_unready(serving)
+        return self._changed_artifacts(serving) or self._partly_unready(serving)
+
+    def _changed_artifacts(self, name: str | None) -> Fault | None:
+        version = self.versions.get(name or "")
+        found = self.recheck.artifact
+        if version is None or found is None or version.status.artifact is None:
+            return None
+        before, after = version.status.artifact.digest, artifact_digest(version, self.recheck)
+        if after == before:
+            return None
+        text = f"the artifacts' digest was {before} before the rollout and is {after} after it: restore the files"
+        return Fault("ArtifactsChanged", text, True, self.now, True)
 
     def _partly_unready(self, version: str | None) -> Fault | None:
         grace = timedelta(seconds=self.model.spec.strategy.fail_fast_seconds)

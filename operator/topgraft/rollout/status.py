@@ -146,7 +146,7 @@ def _notices(at: Situation) -> Iterator[Says]:
 
 
 def _state(at: Situation, step: Progress, ready: int) -> str:
-    """Foundry's deployment states."""
+    """The serving pods in one word; unlike the conditions it says nothing of a rollout."""
     if at.serving is None:
         return "FAILED" if step.phase in STUCK else "STARTING" if step.preparing else "DISABLED"
     if ready >= at.replicas:

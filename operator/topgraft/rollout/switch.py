@@ -151,8 +151,10 @@ def verified(at: Situation) -> bool:
 def _repair(at: Situation) -> Move | None:
     """Somebody else wrote the Service, or the Model's ports changed: the same decision is written again."""
     service, decision = at.service, at.decision
-    if service is None or decision is None:
+    if decision is None:
         return None
+    if service is None:
+        return Move(decision, ("Warning", "ServiceRepaired"))
     body = render.service(at.model, decision)
     intact = (
         service.metadata.annotations.get(APPLIED) == body["metadata"]["annotations"][APPLIED]

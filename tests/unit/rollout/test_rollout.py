@@ -97,6 +97,38 @@ def test_changed_artifacts_are_refused(world: World) -> None:
     assert world.serving == "digits-1"
 
 
+CLAIM = {"name": "weights", "mountPath": "/weights", "persistentVolumeClaim": {"claimName": "weights"}}
+
+
+def on_a_claim() -> World:
+    """A Model whose artifacts lie on a volume that somebody could write to."""
+    made = World()
+    made.model()
+    made.base(artifact={"volumes": [CLAIM]})
+    made.run(120)
+    made.upgrade("v2")
+    made.run(30)
+    made.writes.clear()
+    return made
+
+
+def test_artifacts_that_can_change_are_read_again_before_the_bake_counts() -> None:
+    world = on_a_claim()
+    world.run(60)
+    assert world.conditions("AdapterUpgrade", "digits")["Ready"] == ("True", "UpgradeSucceeded")
+    rechecks = [w for w in world.writes if w[2].endswith("-recheck")]
+    assert [verb for verb, _, _ in rechecks] == ["apply", "delete"]
+
+
+def test_artifacts_changed_during_the_bake_roll_back() -> None:
+    world = on_a_claim()
+    world.artifact = "sha256:" + "b" * 64
+    world.run(60)
+    assert world.serving == "digits-1"
+    assert world.conditions("AdapterUpgrade", "digits")["Ready"] == ("False", "ArtifactsChanged")
+    assert not [name for kind, name in world.objects if kind == "Pod" and name.endswith("-recheck")]
+
+
 def test_death_in_the_bake_goes_back_at_once(world: World) -> None:
     world.upgrade("v2")
     world.run(10)
