@@ -190,14 +190,16 @@ class Operator:
             return
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` beside the rest; its failure ends the process."""
+        """Run `work` beside the rest; its end, by a failure or by a signal that kopf took, ends the process."""
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            if not task.cancelled():
-                self._failure = task.exception() or RuntimeError(f"{name} ended by itself")
-                log.error("%s failed", name, exc_info=self._failure)
-                self._stop.set()
+            if task.cancelled():
+                return
+            if (failure := task.exception()) is not None:
+                log.error("%s failed", name, exc_info=failure)
+                self._failure = failure
+            self._stop.set()
 
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)

@@ -42,7 +42,7 @@ class Slots:
 
     def holds(self, key: Key) -> bool:
         """Whether this Model takes one of the slots."""
-        return key in self._starting or any(model.status.rollout for model in self._models.owned_by(key))
+        return key in self._starting or any(_runs(model) for model in self._models.owned_by(key))
 
     def next(self) -> list[Key]:
         """The waiting Models that may start now."""
@@ -52,7 +52,7 @@ class Slots:
         return (self._limit or 0) - len(running)
 
     def _running(self) -> set[Key]:
-        return self._starting | {key for key, model in self._all() if model.status.rollout is not None}
+        return self._starting | {key for key, model in self._all() if _runs(model)}
 
     def _next(self, running: set[Key]) -> list[Key]:
         free = self._free(running)
@@ -67,6 +67,12 @@ class Slots:
 
     def _all(self) -> list[tuple[Key, Model]]:
         return [(key, model) for key in self._models.owners() for model in self._models.owned_by(key)]
+
+
+def _runs(model: Model) -> bool:
+    """A rollout that waits for its next try, because the cluster could not do it, keeps nobody else waiting."""
+    rollout = model.status.rollout
+    return rollout is not None and rollout.retry_time is None
 
 
 def _queued_since(model: Model) -> datetime | None:

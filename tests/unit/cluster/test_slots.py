@@ -11,14 +11,14 @@ class Fleet:
         self.models = Cache(Model.model_validate, lambda obj: ("ns", obj["metadata"]["name"]))
         self.version = 0
 
-    def set(self, name: str, *, rolling: bool = False, queued: int | None = None) -> Key:
+    def set(self, name: str, *, rolling: bool = False, queued: int | None = None, **rollout: str) -> Key:
         self.version += 1
         times = {"lastTransitionTime": f"2026-01-01T00:00:{queued or 0:02}Z"}
         queue = {"type": "Reconciling", "status": "True", "reason": "Queued", "message": "", **times}
-        rollout = {"attemptHash": "a", "to": "v", "startTime": "2026-01-01T00:00:00Z", "step": "Preparing"}
+        record = {"attemptHash": "a", "to": "v", "startTime": "2026-01-01T00:00:00Z", "step": "Preparing", **rollout}
         status = {
             "conditions": [queue] if queued is not None else [],
-            **({"rollout": rollout} if rolling else {}),
+            **({"rollout": record} if rolling else {}),
         }
         meta = {"name": name, "namespace": "ns", "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z"}
         meta["resourceVersion"] = str(self.version)
@@ -70,3 +70,10 @@ def test_the_longest_waiting_goes_first_and_newcomers_do_not_overtake() -> None:
     assert slots.may_start(early)
     assert not slots.may_start(late)
     assert not slots.may_start(newcomer)
+
+
+def test_a_rollout_that_waits_for_its_next_try_holds_nobody_up() -> None:
+    fleet = Fleet()
+    slots = Slots(1, fleet.models)
+    fleet.set("waiting", rolling=True, retryTime="2026-01-01T00:10:00Z")
+    assert slots.may_start(fleet.set("next"))
