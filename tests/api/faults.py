@@ -135,8 +135,14 @@ class HurriedOperator(Operator):
     """An operator behind a `FaultyApi` whose slow timers are quick."""
 
     def __init__(
-        self, api: FaultyApi, namespace: str, folder: Path, *, resync: float = 3600, patience: float = 60
+        self,
+        api: FaultyApi,
+        namespace: str,
+        folder: Path,
+        *options: str,
+        resync: float = 3600,
+        patience: float = 60,
     ) -> None:
-        super().__init__(namespace, folder / "operator.log")
+        super().__init__(namespace, folder / "operator.log", *options)
         self._command[1:3] = ["-c", HURRY.format(resync=resync, patience=patience)]
         self._environment["KUBECONFIG"] = str(api.kubeconfig(folder))

@@ -51,8 +51,8 @@ def healthy(operator: Operator) -> bool:
         return False
 
 
-def start(api: FaultyApi, namespace: str, folder: Path, **hurry: float) -> Iterator[Operator]:
-    operator = HurriedOperator(api, namespace, folder, **hurry)
+def start(api: FaultyApi, namespace: str, folder: Path, *options: str, **hurry: float) -> Iterator[Operator]:
+    operator = HurriedOperator(api, namespace, folder, *options, **hurry)
     yield operator.start()
     operator.stop()
 
@@ -70,6 +70,11 @@ def resyncing(faulty: FaultyApi, namespace: str, tmp_path: Path) -> Iterator[Ope
 @pytest.fixture
 def impatient(faulty: FaultyApi, namespace: str, tmp_path: Path) -> Iterator[Operator]:
     yield from start(faulty, namespace, tmp_path, patience=3)
+
+
+@pytest.fixture
+def one_at_a_time(faulty: FaultyApi, namespace: str, tmp_path: Path) -> Iterator[Operator]:
+    yield from start(faulty, namespace, tmp_path, "--max-concurrent-rollouts=1")
 
 
 def test_an_edit_after_a_dropped_watch_is_seen(live: Kubectl, operator: Operator, faulty: FaultyApi) -> None:
@@ -182,3 +187,25 @@ def test_a_deployment_of_somebody_else_is_left_alone(live: Kubectl, operator: Op
     wait_until(
         lambda: live.get("deployment", "digits-1").get("metadata", {}).get("labels"), 40, "it goes on without an edit"
     )
+
+
+def test_rollouts_beyond_the_limit_wait_for_their_turn(live: Kubectl, one_at_a_time: Operator) -> None:
+    def add(name: str) -> None:
+        made = version()
+        spec = {**made["spec"], "modelRef": {"name": name}}
+        live.apply({**model(), "metadata": {"name": name}}, {**made, "metadata": {"name": f"{name}-1"}, "spec": spec})
+
+    def reason(name: str) -> str:
+        return str(live.condition("model", name, "Ready").get("reason", ""))
+
+    add("first")
+    wait_until(lambda: live.get("model", "first").get("status", {}).get("rollout"), 15, "the first one begins")
+    add("second")
+    wait_until(lambda: reason("second") == "Queued", 15, "the second one waits")
+    add("third")
+    wait_until(lambda: reason("third") == "Queued", 15, "the third one waits")
+    assert not live.get("deployment", "second-1")
+    live("delete", "model", "first")
+    wait_until(lambda: live.get("deployment", "second-1"), 20, "the second one's turn")
+    assert reason("third") == "Queued"
+    assert one_at_a_time.running()
