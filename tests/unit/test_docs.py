@@ -50,7 +50,7 @@ OWN_WORDS = {
     "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},
     "words of a decision": {"First", "Forward", "Back", "Standby", "Abandoned"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
-    | {"Undecided", "Waiting"},
+    | {"Undecided", "Waiting", "Retrying"},
     "type variables": {"Value", "View"},
 }
 """Words of the code that look like a reason and are none."""
