@@ -71,7 +71,12 @@ class Answers(list[Answer]):
         return Counter(answer.version for answer in self if not answer.failed)
 
     def errors(self) -> Counter[str]:
-        return Counter(answer.error or f"status {answer.status}" for answer in self if answer.failed)
+        """How often each kind of failure came, apart for new and kept-alive connections."""
+        return Counter(
+            f"{answer.error or f'status {answer.status}'} ({'kept-alive' if answer.kept else 'new'})"
+            for answer in self
+            if answer.failed
+        )
 
     def percentile(self, percent: float) -> float:
         """Seconds that this share of the good answers took at most; 0 without any."""
