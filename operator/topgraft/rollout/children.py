@@ -44,7 +44,7 @@ def desired_replicas(at: Situation, *, preparing: bool) -> dict[str, int]:
         needed = at.ready(at.serving) == 0 and previous in at.deployments
         if at.baking or needed or at.now < ends:
             sizes[previous] = at.replicas if at.baking else min(at.replicas, at.policy.standby_replicas)
-    for name in (at.stable, at.serving, at.wanted if at.wanted == at.stable else None):
+    for name in (at.stable, at.serving, at.wanted if at.wanted == at.stable or at.returning else None):
         if name is not None:
             sizes[name] = at.replicas
     return sizes

@@ -78,6 +78,8 @@ def _mount_reason(event: str) -> str:
 def container_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault | None:
     waiting, ended = status.state.waiting, status.state.terminated or status.last_state.terminated
     where = f"container {status.name}"
+    if status.name == "digest":
+        return _own_fault(pod, status, since)
     told = _told(ended.message) if ended else None
     if told is not None and (status.state.running is None or not status.ready):
         return _fault(pod, told[0], told[1], since, content=True, final=True)
@@ -98,6 +100,14 @@ def container_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault
         text = f"{where} ended with exit code {ended.exit_code} ({ended.reason}), {status.restart_count} restarts{tail}"
         return _fault(pod, "CrashLoop", text, since, content=True)
     return None
+
+
+def _own_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault | None:
+    """The preflight's trusted container runs the operator's own image: what keeps it from starting is no version's."""
+    waiting = status.state.waiting
+    if waiting is None or waiting.reason in ("", "ContainerCreating", "PodInitializing"):
+        return None
+    return _fault(pod, "OperatorImageUnavailable", f"{waiting.reason}: {waiting.message}", since)
 
 
 def _pull_fault(pod: Pod, message: str, since: datetime) -> Fault:

@@ -58,7 +58,7 @@ def _source(volume: dict[str, Any]) -> dict[str, Any]:
     return {kind: volume[kind]}
 
 
-def _scratch_volumes(model: Model) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def scratch_volumes(model: Model) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     volumes: list[dict[str, Any]] = [{"name": TMP["name"], "emptyDir": {}}]
     mounts: list[dict[str, Any]] = [dict(TMP)]
     for volume in model.spec.serving.volumes:
@@ -112,7 +112,7 @@ def _probes(model: Model, version: ModelVersion) -> dict[str, Any]:
 
 def adapter_container(model: Model, version: ModelVersion, image: str) -> dict[str, Any]:
     adapter, serving = version.spec.adapter, model.spec.serving
-    _, scratch = _scratch_volumes(model)
+    _, scratch = scratch_volumes(model)
     container: dict[str, Any] = {
         "name": "adapter",
         "image": image,
@@ -149,7 +149,7 @@ def pod_spec(model: Model, version: ModelVersion) -> dict[str, Any]:
     """What serving and preflight pods have in common; the caller adds the containers."""
     serving = model.spec.serving
     intent = wire(serving)
-    scratch, _ = _scratch_volumes(model)
+    scratch, _ = scratch_volumes(model)
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

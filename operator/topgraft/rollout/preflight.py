@@ -16,11 +16,11 @@ from topgraft.rollout.derive import owner_of
 from topgraft.rollout.image import Image, digest_of
 from topgraft.rollout.podspec import (
     CONTAINER_SECURITY,
-    TMP,
     artifact_mounts,
     environment,
     labels,
     pod_spec,
+    scratch_volumes,
     together,
 )
 from topgraft.rollout.views import ContainerStatus, Pod
@@ -109,7 +109,7 @@ def _inspect(model: Model, version: ModelVersion) -> dict[str, Any]:
         "env": environment(model, version),
         "securityContext": CONTAINER_SECURITY,
         "resources": _host_resources(model, version),
-        "volumeMounts": [*artifact_mounts(version), dict(TMP)],
+        "volumeMounts": [*artifact_mounts(version), *scratch_volumes(model)[1]],
     }
     if version.spec.adapter.pull_policy is not None:
         container["imagePullPolicy"] = version.spec.adapter.pull_policy

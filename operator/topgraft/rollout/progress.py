@@ -62,7 +62,8 @@ def progress(at: Situation) -> Progress:
     if at.candidate is not None and not at.baking:
         return _preparing(at)
     if at.wanted not in (at.serving, None) and target.body is None:
-        text = f"going back from {at.serving} to {at.wanted}, which has no ready pod yet{_first_fault(at, at.wanted)}"
+        fault = _first_fault(at, at.wanted)
+        text = f"going back from {at.serving} to {at.wanted}: {at.ready(at.wanted)} of {at.replicas} pods ready{fault}"
         return Progress(Phase.SETTLING, "RollingBack", text)
     if target.body is not None and at.failure is None:
         return Progress(Phase.DERIVING, "Deriving", f"making ModelVersion {target.version}")

@@ -181,14 +181,22 @@ class Situation:
     def candidate(self) -> ModelVersion | None:
         """The version that is to be prepared: wanted, neither serving nor stable."""
         wanted = self.wanted
-        if wanted is None or wanted in (self.serving, self.stable):
+        if wanted is None or wanted in (self.serving, self.stable) or self.returning:
             return None
         return self.versions.get(wanted)
 
     @property
-    def warm(self) -> bool:
-        """Whether the wanted version is the standby and can take the traffic now."""
+    def returning(self) -> bool:
+        """Whether the wanted version is the standby, which was verified and baked: it needs no new proof."""
         return self.wanted == self.previous and self.wanted != self.serving and self.ready(self.wanted) > 0
+
+    @property
+    def warm(self) -> bool:
+        """Whether the standby can take the traffic now: with no fewer ready pods than serve, up to the full size.
+
+        One warm pod must not get the load of twenty healthy ones; where those are not healthy it may.
+        """
+        return self.returning and self.ready(self.wanted) >= min(self.replicas, max(1, self.ready(self.serving)))
 
     @cached_property
     def preflight(self) -> Pod | None:
@@ -273,7 +281,7 @@ class Situation:
         for pod in self.pods(version):
             condition = pod.condition("Ready")
             changed = condition.last_transition_time if condition else None
-            if pod.ready or pod.metadata.deletion_timestamp or changed is None or not pod.status.pod_ip:
+            if pod.ready or pod.metadata.deletion_timestamp or changed is None or not pod.started:
                 continue
             if self.now - changed >= grace and changed > (self.decision or Decision(to="", time=changed)).time:
                 return Fault(

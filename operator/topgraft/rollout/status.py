@@ -19,7 +19,7 @@ from topgraft.rollout.podspec import labels
 from topgraft.rollout.progress import Phase, Progress
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.target import rank
-from topgraft.rollout.upgradestatus import CONTRACT_NONE, upgrade_status
+from topgraft.rollout.upgradestatus import AWAITED, CONTRACT_NONE, upgrade_status
 from topgraft.rollout.views import RETRY_AT
 
 HISTORY_LIMIT = 10
@@ -66,7 +66,7 @@ def _ready(at: Situation, step: Progress) -> Iterator[Says]:
     match step.phase:
         case Phase.STEADY:
             yield Says("Ready", "True", step.reason, step.message)
-        case Phase.UNDECIDED if step.reason in ("NoVersion", "VersionNotFound"):
+        case Phase.UNDECIDED if step.reason in AWAITED:
             yield Says("Ready", "False", step.reason, step.message)
             yield Says("Reconciling", "True", step.reason, step.message)
         case Phase.UNDECIDED | Phase.BLOCKED | Phase.BACKOFF | Phase.RETRYING | Phase.FAILED:

@@ -18,6 +18,8 @@ from topgraft.rollout.target import seniority
 from topgraft.rollout.views import RETRY_AT
 
 HISTORY_LIMIT = 10
+AWAITED = ("NoVersion", "VersionNotFound")
+"""Reasons of waiting for an object that only a user can bring."""
 STUCK = (Phase.BLOCKED, Phase.BACKOFF, Phase.RETRYING)
 CONTRACT_NONE = "spec.adapter.contract is None: class and API are not checked"
 SUPERSEDED = "a newer AdapterUpgrade of this Model governs or has governed: nothing to do"
@@ -147,7 +149,7 @@ def _governing(at: Situation, step: Progress, body: dict[str, Any]) -> Iterator[
         yield Says("Ready", "True", "UpgradeSucceeded", f"{at.target.version} serves")
         yield Says("Succeeded", "True", "UpgradeSucceeded", f"{at.target.version} serves")
         yield Says("Healthy", "True", "Baked", "the pods stayed ready and did not restart while they were watched")
-    elif step.phase in STUCK or (step.phase is Phase.UNDECIDED and reason == "BaseAmbiguous"):
+    elif step.phase in STUCK or (step.phase is Phase.UNDECIDED and reason not in AWAITED):
         yield Says("Ready", "False", reason, text)
         yield Says("Succeeded", "Unknown", reason)
         yield Says("Stalled", "True", reason, text)

@@ -82,6 +82,8 @@ class ContainerState(View):
 class ContainerStatus(View):
     name: str
     ready: bool = False
+    started: bool | None = None
+    """Whether the startup probe has passed."""
     restart_count: int = 0
     image_id: str = Field(default="", alias="imageID")
     state: ContainerState = ContainerState()
@@ -122,6 +124,12 @@ class Pod(Object):
     def ready(self) -> bool:
         condition = self.condition("Ready")
         return self.metadata.deletion_timestamp is None and condition is not None and condition.status == "True"
+
+    @property
+    def started(self) -> bool:
+        """Whether all containers were up once; a pod that still loads is late, not sick."""
+        statuses = self.status.container_statuses
+        return bool(statuses) and all(status.started for status in statuses)
 
     @property
     def role(self) -> str:

@@ -157,6 +157,7 @@ def test_death_after_the_bake_goes_back_while_the_standby_is_warm(world: World) 
 
 
 def test_a_reverted_tag_returns_to_the_warm_version_without_a_preflight(world: World) -> None:
+    world.model(rollback={"standbyReplicas": 2})
     world.upgrade("v2")
     world.run(90)
     world.writes.clear()
@@ -165,6 +166,36 @@ def test_a_reverted_tag_returns_to_the_warm_version_without_a_preflight(world: W
     assert world.serving == "digits-1"
     assert world.writes[0] == ("switch", "Service", MODEL) or world.writes[0][1] == "EndpointSlice"
     assert not [w for w in world.writes if w[1] == "Pod"]
+
+
+def test_a_small_standby_grows_before_it_takes_the_load_of_healthy_pods(world: World) -> None:
+    world.model(serving={"replicas": 3})
+    world.upgrade("v2")
+    world.run(90)
+    world.writes.clear()
+    world.upgrade("v1")
+    world.run(1)
+    assert world.serving == "digits-1"
+    grown = world.writes.index(("apply", "Deployment", "digits-1"))
+    assert grown < world.writes.index(("switch", "Service", MODEL))
+    assert not [w for w in world.writes if w[1] == "Pod"]
+
+
+def test_a_pod_that_still_loads_in_the_bake_is_not_sick(world: World) -> None:
+    world.upgrade("v2")
+    world.run(5)
+    candidate = world.serving
+    world.images["v2"] = "loading"
+    world.model(serving={"replicas": 3})
+    world.run(40)
+    assert world.serving == candidate
+
+
+def test_the_operators_own_image_is_no_fault_of_the_version(world: World) -> None:
+    world.own_image = "missing"
+    world.upgrade("v2")
+    world.run(60)
+    assert world.conditions("AdapterUpgrade", "digits")["Ready"] == ("Unknown", "OperatorImageUnavailable")
 
 
 def test_an_edit_in_the_bake_starts_again_from_the_stable_version(world: World) -> None:

@@ -50,6 +50,7 @@ class World:
     refusals: dict[str, str] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     crash_at: int | None = None
+    own_image: str = "ok"
     version: int = 0
 
     # -- the user ---------------------------------------------------------------------------------------------------
@@ -182,7 +183,10 @@ class World:
     def _run_pod(self, pod: dict[str, Any], behaviour: str) -> None:
         if pod["metadata"]["name"] in self.dead or pod["metadata"]["deployment"] in self.dead:
             behaviour = "unready"
+        if behaviour == "loading":
+            behaviour = "ok" if pod["status"].get("containerStatuses", [{}])[0].get("started") else "loading"
         container: dict[str, Any] = {"name": "adapter", "ready": behaviour == "ok", "restartCount": 0, "imageID": ""}
+        container["started"] = behaviour in ("ok", "unready")
         match behaviour:
             case "crash":
                 ended = {"exitCode": 1, "reason": "Error", "message": "", "finishedAt": rfc3339(self.now)}
@@ -211,6 +215,10 @@ class World:
             return
         image = pod["spec"]["containers"][-1]["image"]
         behaviour = self._behaviour(image)
+        if self.own_image != "ok":
+            waiting = {"waiting": {"reason": "ErrImagePull", "message": "not found"}}
+            pod["status"] = {"phase": "Pending", "containerStatuses": [{"name": "digest", "state": waiting}]}
+            return
         if behaviour in ("missing", "registry"):
             text = "manifest not found" if behaviour == "missing" else "connection refused"
             waiting = {"waiting": {"reason": "ErrImagePull", "message": text}}
