@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from topgraft.cluster import metrics
 from topgraft.cluster.cache import Object
 from topgraft.cluster.client import Client
-from topgraft.cluster.errors import ClusterError, Conflict
+from topgraft.cluster.errors import ClusterError, Conflict, Gone, Refused
 from topgraft.cluster.kinds import RECORDED_EVENT
 from topgraft.rollout.instructions import Event
 
@@ -59,6 +59,9 @@ class Recorder:
                 await self._client.create(RECORDED_EVENT, body)
             except Conflict:
                 return  # told before, by this process or by the one before it
+            except (Refused, Gone) as error:
+                log.debug("an event was refused: %s", error)
+                break
             except ClusterError as error:
                 log.debug("an event could not be posted: %s", error)
                 await asyncio.sleep(PAUSE * 2.0**attempt)
