@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -129,6 +130,7 @@ def bench(name: str, adapters: Sequence[str] = ()) -> Iterator[Bench]:
 
     The namespace is deleted at the end; the cluster is left running.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else operator and namespace would stay
     target = cluster.choose()
     if not target.is_up():
         target.up(control_plane_only=False)
