@@ -14,14 +14,10 @@ from topgraft.rollout.contract import artifact_digest
 from topgraft.rollout.image import Image
 from topgraft.rollout.progress import Phase, Progress
 from topgraft.rollout.situation import Situation
+from topgraft.rollout.summary import AWAITED, CONTRACT_NONE, HISTORY_LIMIT, STUCK
 from topgraft.rollout.target import seniority
 from topgraft.rollout.views import RETRY_AT
 
-HISTORY_LIMIT = 10
-AWAITED = ("NoVersion", "VersionNotFound")
-"""Reasons of waiting for an object that only a user can bring."""
-STUCK = (Phase.BLOCKED, Phase.BACKOFF, Phase.RETRYING)
-CONTRACT_NONE = "spec.adapter.contract is None: class and API are not checked"
 SUPERSEDED = "a newer AdapterUpgrade of this Model governs or has governed: nothing to do"
 
 

@@ -51,7 +51,7 @@ class Rollouts(RuleBasedStateMachine):
         except Crash:
             world.crash_at = None
         after = world.serving
-        if after != selected and before:
+        if after != selected and selected is not None and before:
             assert after in before, f"traffic moved from {selected} to {after}, which has no ready pod; {before} have"
         return made
 

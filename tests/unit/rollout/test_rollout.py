@@ -154,6 +154,8 @@ def test_death_after_the_bake_goes_back_while_the_standby_is_warm(world: World) 
     world.run(1)
     assert world.serving == "digits-1"
     assert world.conditions("AdapterUpgrade", "digits")["RolledBack"][0] == "True"
+    newest = world.objects["Model", MODEL]["status"]["history"][0]
+    assert (newest["version"], newest["outcome"], newest["reason"]) == (candidate, "RolledBack", "NoReadyPods")
 
 
 def test_a_reverted_tag_returns_to_the_warm_version_without_a_preflight(world: World) -> None:

@@ -1,0 +1,208 @@
+"""The status of a Model: what serves, what is being brought in, what a rollback would go back to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
+from topgraft.rollout.content import wire
+from topgraft.rollout.podspec import labels
+from topgraft.rollout.progress import Phase, Progress
+from topgraft.rollout.situation import Situation
+from topgraft.rollout.summary import ACTIVE, HISTORY_LIMIT, STUCK, ready_says, without_nulls
+from topgraft.rollout.target import rank
+from topgraft.rollout.views import RETRY_AT
+
+
+def model_status(at: Situation, step: Progress) -> dict[str, Any]:
+    model, old = at.model, at.model.status
+    ready = at.ready(at.serving)
+    serving = at.versions.get(at.serving or "")
+    said = (*ready_says(step), *_traffic(at, ready), *_notices(at))
+    running = _rollout(at, step)
+    body = {
+        "observedGeneration": model.metadata.generation,
+        "conditions": stamp(said, old.conditions, model.metadata.generation, at.now),
+        "state": _state(at, step, ready),
+        "isReady": ready > 0,
+        "baseVersion": at.target.base or old.base_version,
+        "baseRank": _base_rank(at),
+        "servingVersion": at.serving or old.serving_version,
+        "stableVersion": at.stable,
+        "previousVersion": at.previous,
+        "candidateVersion": at.goal.version if _candidate(at, step) else None,
+        "governingUpgrade": _governing(at),
+        "adapterImage": at.image(serving) if serving else old.adapter_image,
+        "artifactDigest": _digest(serving) or old.artifact_digest,
+        "rollout": running,
+        "lastRollback": _last_rollback(at),
+        "finishedTime": rfc3339(at.now) if at.baked else old.finished_time and rfc3339(old.finished_time),
+        "replicas": len(at.pods(at.serving)) if at.serving else 0,
+        "selector": ",".join(f"{k}={v}" for k, v in labels(model, at.serving, "serving").items())
+        if at.serving
+        else None,
+        "lastHandledRetryAt": model.metadata.annotations.get(RETRY_AT),
+        "history": _history(at, step, running) or None,
+    }
+    return without_nulls(body)
+
+
+def _candidate(at: Situation, step: Progress) -> bool:
+    return (
+        step.phase in (*ACTIVE, Phase.BACKOFF, Phase.RETRYING)
+        and at.goal.version is not None
+        and at.goal.version != at.stable
+    )
+
+
+def _traffic(at: Situation, ready: int) -> Iterator[Says]:
+    if at.serving is None:
+        yield Says("Available", "False", "NothingServes", "no version serves yet")
+        return
+    text = f"{ready} pods of {at.serving} are ready"
+    yield Says("Available", truth(ready > 0), "PodsReady" if ready else "NoReadyPods", text)
+    back = at.stable if at.baking else at.previous
+    if back is None:
+        text = "there is no previous version to go back to"
+        yield Says("RollbackReady", "False", "RollbackTargetMissing", text)
+    elif at.ready(back) > 0:
+        yield Says("RollbackReady", "True", "StandbyReady", f"{back} is warm: going back takes one write")
+    else:
+        text = f"{back} has no ready pod: going back has to start it first"
+        yield Says("RollbackReady", "False", "StandbyGone", text)
+
+
+def _notices(at: Situation) -> Iterator[Says]:
+    if at.target.ungoverned:
+        text = "the governing AdapterUpgrade was deleted; what serves stays, deleting is never an order"
+        yield Says("Ungoverned", "True", "UpgradeDeleted", text)
+    if at.target.adapter_overridden and at.target.governing:
+        name = at.target.governing.metadata.name
+        text = f"AdapterUpgrade {name!r} puts its adapter on base {at.target.base!r}, which is newer than it"
+        yield Says("AdapterOverridden", "True", "UpgradeGoverns", text)
+
+
+def _state(at: Situation, step: Progress, ready: int) -> str:
+    """The serving pods in one word; unlike the conditions it says nothing of a rollout."""
+    if at.serving is None:
+        return "FAILED" if step.phase in (*STUCK, Phase.FAILED) else "STARTING" if step.preparing else "DISABLED"
+    if ready >= at.replicas:
+        return "ACTIVE"
+    if ready == 0:
+        return "FAILED" if at.faults(at.serving) else "STARTING"
+    return "DEGRADED"
+
+
+def _base_rank(at: Situation) -> dict[str, Any] | None:
+    base = at.versions.get(at.target.base or "")
+    if base is None:
+        return wire(at.model.status.base_rank) if at.model.status.base_rank else None
+    order, revision, creation_time = rank(base)
+    return {"order": order, "revision": revision, "creationTime": creation_time}
+
+
+def _governing(at: Situation) -> dict[str, Any] | None:
+    """The high-water mark: it stays when the upgrade is deleted, so that no older one comes back to power."""
+    upgrade, mark = at.target.governing, at.model.status.governing_upgrade
+    if upgrade is None:
+        return mark.model_dump(mode="json", by_alias=True) if mark else None
+    meta = upgrade.metadata
+    return {
+        "name": meta.name,
+        "uid": meta.uid,
+        "creationTime": rfc3339(meta.creation_timestamp),
+        "generation": meta.generation,
+    }
+
+
+def _digest(version: ModelVersion | None) -> str | None:
+    return version.status.artifact.digest if version and version.status.artifact else None
+
+
+def _rollout(at: Situation, step: Progress) -> dict[str, Any] | None:
+    if not _candidate(at, step) or step.phase in (Phase.QUEUED,) or step.failed:
+        return None
+    to, old = at.goal.version, at.model.status.rollout
+    known = old is not None and old.to == to and old.attempt_hash == at.goal.attempt
+    again = known and old is not None and old.retry_time is not None and at.now >= old.retry_time
+    began = old.start_time if old is not None and known and not again else at.now
+    tries = old.tries if old is not None and known else 0
+    backing_off = step.phase is Phase.BACKOFF
+    fresh = backing_off and old is not None and old.retry_time is None
+    return without_nulls(
+        {
+            "attemptHash": at.goal.attempt,
+            "from": at.stable,
+            "to": to,
+            "trigger": at.goal.trigger,
+            "startTime": rfc3339(began),
+            "step": "Baking" if step.phase is Phase.BAKING else "Waiting" if backing_off else "Verifying",
+            "tries": tries + 1 if fresh else tries,
+            "retryTime": rfc3339(step.until) if backing_off and step.until else None,
+        }
+    )
+
+
+def _last_rollback(at: Situation) -> dict[str, Any] | None:
+    decision, old = at.decision, at.model.status.last_rollback
+    kept = wire(old) if old else None
+    if decision is None or decision.direction != "Back" or decision.origin is None:
+        return kept
+    if old is not None and old.decided_time == decision.time:
+        return kept
+    took = (at.now - decision.time).total_seconds() * 1000
+    return without_nulls(
+        {
+            "reason": decision.reason,
+            "message": decision.message,
+            "from": decision.origin,
+            "to": decision.to,
+            "decidedTime": rfc3339(decision.time),
+            "durationMilliseconds": max(0, round(took)),
+        }
+    )
+
+
+def _history(at: Situation, step: Progress, running: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """An entry for each rollout that was in the status and is over now; the newest first."""
+    old = [wire(entry) for entry in at.model.status.history]
+    ended = at.model.status.rollout
+    if ended is None:
+        entry = _move_without_rollout(at)
+    elif running is not None and (running["to"], running["attemptHash"]) == (ended.to, ended.attempt_hash):
+        entry = None
+    else:
+        outcome, reason = _outcome(at, step, ended.to, ended.attempt_hash)
+        entry = {"version": ended.to, "startTime": rfc3339(ended.start_time), "outcome": outcome, "reason": reason}
+    if entry is None:
+        return old
+    version = at.versions.get(entry["version"] or "")
+    image = version.spec.adapter.image if version else None
+    return [without_nulls({**entry, "adapterImage": image, "endTime": rfc3339(at.now)}), *old][:HISTORY_LIMIT]
+
+
+def _move_without_rollout(at: Situation) -> dict[str, Any] | None:
+    """The first deployment, and a return that no rollout was for: to the standby, by order or because of a loss."""
+    decision, told, old = at.decision, at.model.status.last_rollback, at.model.status
+    if decision is None:
+        return None
+    if decision.direction == "First":
+        first = {"version": decision.to, "startTime": rfc3339(decision.time), "outcome": "Succeeded"}
+        return None if old.history else first
+    if decision.direction != "Back" or decision.origin is None or (told and told.decided_time == decision.time):
+        return None
+    failed = decision.leaves == "Failed"
+    version, outcome = (decision.origin, "RolledBack") if failed else (decision.to, "Restored")
+    return {"version": version, "startTime": rfc3339(decision.time), "outcome": outcome, "reason": decision.reason}
+
+
+def _outcome(at: Situation, step: Progress, version: str, attempt: str) -> tuple[str, str | None]:
+    if failure := at.failure_of(version, attempt):
+        decision = at.decision
+        moved = decision is not None and decision.leaves == "Failed" and decision.origin == version
+        return ("RolledBack" if moved else "Refused"), failure.reason
+    if step.failed:
+        return "Refused", step.failed.reason
+    return ("Succeeded", None) if at.serving == version else ("Abandoned", "Superseded")

@@ -1,0 +1,36 @@
+"""The summary that people, Argo CD and kstatus read first: Ready, and Reconciling or Stalled where True."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from topgraft.rollout.conditions import Says
+from topgraft.rollout.progress import Phase, Progress
+
+AWAITED = ("NoVersion", "VersionNotFound")
+"""Reasons of waiting for an object that only a user can bring."""
+ACTIVE = (Phase.PREPARING, Phase.WAITING, Phase.QUEUED, Phase.SETTLING, Phase.BAKING)
+STUCK = (Phase.BLOCKED, Phase.BACKOFF, Phase.RETRYING)
+HISTORY_LIMIT = 10
+CONTRACT_NONE = "spec.adapter.contract is None: class and API are not checked"
+
+
+def without_nulls(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def ready_says(step: Progress) -> Iterator[Says]:
+    """Ready, and Reconciling or Stalled where True: what Argo CD and kstatus read."""
+    match step.phase:
+        case Phase.STEADY:
+            yield Says("Ready", "True", step.reason, step.message)
+        case Phase.UNDECIDED if step.reason in AWAITED:
+            yield Says("Ready", "False", step.reason, step.message)
+            yield Says("Reconciling", "True", step.reason, step.message)
+        case Phase.UNDECIDED | Phase.BLOCKED | Phase.BACKOFF | Phase.RETRYING | Phase.FAILED:
+            yield Says("Ready", "False", step.reason, step.message)
+            yield Says("Stalled", "True", step.reason, step.message)
+        case _:
+            yield Says("Ready", "Unknown", step.reason, step.message)
+            yield Says("Reconciling", "True", step.reason, step.message)

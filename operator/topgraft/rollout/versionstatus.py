@@ -1,0 +1,113 @@
+"""The status of a ModelVersion: what was verified, what failed, whether it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
+from topgraft.rollout.content import wire
+from topgraft.rollout.contract import artifact_digest
+from topgraft.rollout.image import Image
+from topgraft.rollout.progress import Phase, Progress
+from topgraft.rollout.situation import Situation
+from topgraft.rollout.summary import CONTRACT_NONE, ready_says, without_nulls
+
+
+def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict[str, Any] | None:
+    """A version's status. None while it is a candidate without news: nothing is written before there is something."""
+    old, name = version.status, version.metadata.name
+    report = at.report(version) if name == at.serving else None
+    verified = report is not None and report.error is None and report.complete(version)
+    failing = step.failed if at.candidate is not None and name == at.candidate.metadata.name else None
+    preparing = at.candidate is not None and name == at.candidate.metadata.name and not failing
+    if preparing and old.failure is None and step.phase in (Phase.PREPARING, Phase.QUEUED):
+        return None
+    body: dict[str, Any] = {
+        "observedGeneration": version.metadata.generation,
+        "artifact": wire(old.artifact) if old.artifact else None,
+        "adapter": wire(old.adapter) if old.adapter else None,
+        "api": wire(old.api) if old.api else None,
+        "apiDigest": old.api_digest,
+        "failure": _failure(at, step, version, failing is not None),
+    }
+    if report is not None and verified and body["failure"] is None:
+        body |= _verification(at, version)
+    said = _version_conditions(at, step, version, body)
+    body["conditions"] = stamp(said, old.conditions, version.metadata.generation, at.now)
+    return without_nulls(body)
+
+
+def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
+    report = at.report(version)
+    assert report is not None
+    artifact, contract, old = report.artifact or {}, report.contract, version.status.artifact
+    verified = old.verified_time if old is not None and old.verified_time else at.now.replace(microsecond=0)
+    digest = Image.parse(at.image(version, report)).digest
+    return {
+        "artifact": without_nulls(
+            {
+                "digest": artifact_digest(version, report),
+                "files": artifact.get("files"),
+                "bytes": artifact.get("bytes"),
+                "verifiedTime": rfc3339(verified),
+            }
+        ),
+        "adapter": without_nulls(
+            {
+                "imageDigest": digest or None,
+                "module": contract.module if contract else None,
+                "className": contract.class_name if contract else None,
+                "sdkVersion": contract.sdk_version if contract else None,
+                "requirementsDigest": contract.requirements_digest if contract else None,
+            }
+        ),
+        "api": wire(contract.api) if contract and contract.api else None,
+        "apiDigest": contract.api_digest if contract else None,
+    }
+
+
+def _failure(at: Situation, step: Progress, version: ModelVersion, failing: bool) -> dict[str, Any] | None:
+    """Failure is an input: it stays on the version until another attempt with it takes the traffic."""
+    name, old = version.metadata.name, version.status.failure
+    if failing and step.failed is not None:
+        return {
+            "attemptHash": at.goal.attempt,
+            "reason": step.failed.reason,
+            "message": step.failed.message,
+            "time": rfc3339(at.now),
+        }
+    decision = at.decision
+    if decision is not None and decision.leaves == "Failed" and decision.origin == name:
+        new = {"attemptHash": decision.attempt, "reason": decision.reason, "message": decision.message}
+        if old is None or old.attempt_hash != decision.attempt:
+            return {**new, "time": rfc3339(decision.time)}
+    forgotten = name == at.serving and old is not None and old.attempt_hash != at.attempt_of_serving
+    return None if old is None or forgotten else wire(old)
+
+
+def _version_conditions(at: Situation, step: Progress, version: ModelVersion, body: dict[str, Any]) -> Iterator[Says]:
+    name = version.metadata.name
+    if failure := body["failure"]:
+        yield Says("Ready", "False", failure["reason"], failure.get("message", ""))
+        yield Says("Stalled", "True", failure["reason"], failure.get("message", ""))
+    elif at.candidate is not None and name == at.candidate.metadata.name:
+        yield from ready_says(step)
+    elif name == at.serving:
+        yield Says(
+            "Ready", "True", "Serving", f"requests to Model {at.model.metadata.name} are answered by this version"
+        )
+    else:
+        yield Says("Ready", "True", "Recorded", "recorded, not serving now")
+    if digest := (body["artifact"] or {}).get("digest"):
+        yield Says("ArtifactVerified", "True", "DigestComputed", f"tree digest {digest}")
+        told = body["adapter"] or {}
+        if version.spec.adapter.contract == "None":
+            yield Says("ContractVerified", "Unknown", "ContractNone", CONTRACT_NONE)
+        else:
+            text = (
+                f"{told.get('module')}:{told.get('className')} of {told.get('imageDigest', 'an image without digest')}"
+            )
+            yield Says("ContractVerified", "True", "InspectPassed", text)
+    yield Says("Serving", truth(name == at.serving), "Selected" if name == at.serving else "NotSelected")
