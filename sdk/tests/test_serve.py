@@ -209,6 +209,21 @@ def test_an_old_connection_is_closed_with_its_next_answer(start):
     connection.close()
 
 
+def test_an_adapter_that_died_lets_its_clients_go(start):
+    """A kept-alive connection would else go on to meet the dead process while another pod could answer."""
+    server = start("Fading")
+    server.wait()
+    connection = server.connect()
+    answers = []
+    for _ in range(2):
+        connection.request("POST", INFER, json.dumps({"inputs": [tensor([1, 2, 3, 4])]}))
+        response = connection.getresponse()
+        response.read()
+        answers.append((response.status, response.getheader("connection")))
+    connection.close()
+    assert answers == [(200, None), (503, "close")]
+
+
 def test_an_idle_connection_is_left_open(start):
     server = start("Scale", TOPGRAFT_MAX_CONNECTION_AGE_SECONDS="1")
     server.wait()

@@ -141,7 +141,10 @@ class Routes:
 
 
 class ConnectionAge:
-    """Ends a connection with its next answer once it is too old, or when the server drains."""
+    """Ends a connection with its next answer once it is too old, when the server drains, or when it cannot answer.
+
+    The last lets the clients of a dead model go: their next connection reaches a pod that is ready.
+    """
 
     def __init__(self, app: ASGIApp, service: ModelService) -> None:
         self._app = app
@@ -152,14 +155,15 @@ class ConnectionAge:
         made = scope.get("state", {}).get(CONNECTED_AT)
 
         async def send_with_age(message: Message) -> None:
-            if message["type"] == "http.response.start" and made is not None and self._ends(made):
+            if message["type"] == "http.response.start" and made is not None and self._ends(made, message["status"]):
                 message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
             await send(message)
 
         await self._app(scope, receive, send_with_age)
 
-    def _ends(self, made: float) -> bool:
-        return self._service.draining or monotonic() - made >= self._service.settings.max_connection_age
+    def _ends(self, made: float, status: int) -> bool:
+        old = monotonic() - made >= self._service.settings.max_connection_age
+        return old or status == HTTPStatus.SERVICE_UNAVAILABLE or self._service.draining
 
 
 async def _body(request: Request) -> bytes:
