@@ -165,7 +165,7 @@ class _Client:
         except TimeoutError:
             status, error = 0, f"no answer within {_REQUEST_SECONDS} s"
         except (OSError, EOFError, ValueError, LookupError) as problem:
-            status, error = 0, type(problem).__name__
+            status, error = 0, getattr(problem, "strerror", None) or type(problem).__name__
         if error:
             self.close()
         return Answer(time.time(), round(time.monotonic() - began, 4), self.keep, status, version, value, error)
