@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from topgraft.checks import tree
 
@@ -14,7 +13,7 @@ from topgraft.checks import tree
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; returns the exit status: 0, 1 for a failure, 2 for a wrong command line."""
     parser = argparse.ArgumentParser(prog="topgraft", description=__doc__)
-    parser.add_argument("--version", action="version", version=f"topgraft {version('topgraft')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     verbs = parser.add_subparsers(dest="verb", required=True)
     _add_operator(verbs.add_parser("operator", help="run the operator"))
     tree.add_arguments(verbs.add_parser("digest", help="print the tree digest of mounted artifact volumes"))
@@ -42,6 +41,15 @@ def _add_operator(parser: argparse.ArgumentParser) -> None:
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     add("--host", default="0.0.0.0", help="address of /healthz, /readyz and /metrics")  # noqa: S104 - the kubelet asks
     add("--port", type=_positive, default=8080, metavar="N")
+
+
+class _Version(argparse.Action):
+    """Looked up only when asked for: reading the package's metadata is most of a digest's start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        parser.exit(0, f"topgraft {version('topgraft')}\n")
 
 
 def _positive(text: str) -> int:

@@ -12,8 +12,7 @@ from topgraft.rollout.image import Image
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.preflight import preflight_pod, recheck_name, recheck_pod
 from topgraft.rollout.situation import Situation
-from topgraft.rollout.switch import disarm
-from topgraft.rollout.views import APPLIED, STANDBY_SINCE, Pod
+from topgraft.rollout.views import APPLIED, STANDBY_SINCE, EndpointSlice, Pod
 
 
 def children(at: Situation, *, preparing: bool) -> tuple[Write, ...]:
@@ -132,10 +131,19 @@ def _arming(at: Situation) -> Iterator[Write]:
     for name, pod in wanted.items():
         if name not in ours:
             yield Apply(render.standby_slice(at.model, pod))
+    listed = {address for s in at.seen.slices if not s.ours for address in s.addresses}
     for name, one in ours.items():
-        if name not in wanted and any(render.standby_name(pod.name) == name for pod in at.seen.pods):
+        if name in wanted or not any(render.standby_name(pod.name) == name for pod in at.seen.pods):
             # With the pod gone the garbage collector takes the slice.
+            continue
+        if one.version != at.serving or one.addresses <= listed:
+            # A standby that took over keeps its slices until the controller's list its pods: a slice deleted before
+            # makes kube-proxy sync at once and then hold the real change back for its minSyncPeriod, a second.
             yield disarm(one)
+
+
+def disarm(one: EndpointSlice) -> Delete:
+    return Delete("EndpointSlice", one.metadata.namespace, one.name, one.metadata.uid)
 
 
 def _standby_pods(at: Situation) -> tuple[Pod, ...]:

@@ -57,6 +57,9 @@ def refused(
 
 def _artifact(version: ModelVersion, parent: ModelVersion | None, report: Report) -> Refusal | None:
     found = artifact_digest(version, report)
+    if (report.artifact or {}).get("files") == 0:
+        names = ", ".join(repr(volume.name) for volume in version.spec.artifact.volumes)
+        return Refusal("ArtifactEmpty", f"spec.artifact.volumes ({names}) hold no file: fill them or mend the subPath")
     expected = [("spec.artifact.digest", version.spec.artifact.digest)]
     if version.status.artifact is not None:
         expected.append(("this version's first verification", version.status.artifact.digest))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from topgraft.rollout import render
 from topgraft.rollout.contract import refused, refused_before_start
 from topgraft.rollout.faults import MESSAGE_LIMIT
-from topgraft.rollout.instructions import Delete, Event, Plan, Switch, Write
+from topgraft.rollout.instructions import Event, Plan, Switch
 from topgraft.rollout.situation import Situation
-from topgraft.rollout.views import APPLIED, DECISION, Decision, EndpointSlice
+from topgraft.rollout.views import APPLIED, DECISION, Decision
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,7 @@ def next_switch(at: Situation) -> Plan | None:
     decision = move.decision
     seen = at.service.metadata.annotations.get(DECISION) if at.service else None
     write = Switch(render.service(at.model, decision), seen)
-    writes: tuple[Write, ...] = (write,)
-    if at.ready(at.serving) > 0:
-        # While both hold ready pods the slices would keep addresses in two slices of one Service: they go first.
-        # With none ready they are what serves right now, and go after.
-        writes = (*(disarm(s) for s in at.seen.slices if s.ours and s.version == decision.to), write)
-    return Plan(writes, _events(at, move), 0.0)
-
-
-def disarm(one: EndpointSlice) -> Delete:
-    return Delete("EndpointSlice", one.metadata.namespace, one.name, one.metadata.uid)
+    return Plan((write,), _events(at, move), 0.0)
 
 
 def _events(at: Situation, move: Move) -> tuple[Event, ...]:
