@@ -178,7 +178,7 @@ def _steady(at: Situation) -> Progress:
     name, ready = at.serving, at.ready(at.serving)
     deployment = at.deployments.get(name or "")
     text = f"{ready} of {at.replicas} pods of {name} are ready"
-    if ready >= at.replicas and deployment is not None and deployment.status.updated_replicas >= at.replicas:
+    if ready >= at.replicas and deployment is not None and deployment.rolled_out:
         return Progress(Phase.STEADY, "Serving", text)
     fault = next(iter(at.faults(name)), None)
     reason = fault.reason if fault else "PodsStarting" if ready else "NoReadyPods"

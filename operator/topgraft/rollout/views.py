@@ -185,6 +185,13 @@ class Deployment(Object):
         return next((c.image for c in containers if c.name == "adapter"), "")
 
     @property
+    def rolled_out(self) -> bool:
+        """Whether every pod is of the newest template: a bad one leaves the old pods, ready and outdated."""
+        status = self.status
+        current = status.observed_generation >= self.metadata.generation
+        return current and status.replicas == status.updated_replicas >= self.spec.replicas
+
+    @property
     def stalled(self) -> bool:
         """Whether the Deployment's own progress deadline has passed."""
         return any(c.type == "Progressing" and c.status == "False" for c in self.status.conditions)

@@ -39,3 +39,23 @@ def test_a_complete_candidate_waits_for_a_service_that_is_somebody_elses(world: 
     world.refusals.clear()
     world.turn()
     assert world.serving == "digits-1"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "readyReplicas": 2},
+        {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2},
+    ],
+    ids=["a pod of the old settings is left", "the controller has not looked yet"],
+)
+def test_a_setting_that_has_not_reached_every_pod_is_not_told_as_served(world: World, status: dict[str, int]) -> None:
+    world.base()
+    world.run(120)
+    world.model(serving={"env": [{"name": "COLOUR", "value": "green"}]})
+    world.run(0)
+    world.objects["Deployment", "digits-1"]["metadata"]["generation"] = 2
+    world.objects["Deployment", "digits-1"]["status"] = status
+    world.turn()
+    assert world.conditions("Model", MODEL)["Ready"] == ("Unknown", "PodsStarting")
+    assert world.conditions("Model", MODEL)["Available"][0] == "True"

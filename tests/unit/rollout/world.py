@@ -170,7 +170,12 @@ class World:
         for pod in (p for (k, _), p in self.objects.items() if k == "Pod" and p["metadata"].get("deployment") == name):
             self._run_pod(pod, self._behaviour(image))
         running = [p for (k, _), p in self.objects.items() if k == "Pod" and p["metadata"].get("deployment") == name]
-        body["status"] = {"replicas": count, "updatedReplicas": len(running), "readyReplicas": len(running)}
+        body["status"] = {
+            "observedGeneration": body["metadata"]["generation"],
+            "replicas": count,
+            "updatedReplicas": len(running),
+            "readyReplicas": len(running),
+        }
 
     def _start_pod(self, deployment: dict[str, Any], name: str) -> None:
         template = deployment["spec"]["template"]
