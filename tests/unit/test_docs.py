@@ -27,10 +27,20 @@ OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 KUBERNETES_WORDS = {
     *("ALL", "Accept", "Background", "BearerToken", "CreateContainerConfigError", "CreateContainerError"),
-    *("DELETE", "DELETED", "DeleteOptions", "Deployment", "EndpointSlice", "ErrImageNeverPull", "ErrImagePull"),
+    *(
+        "ContainerCreating",
+        "DELETE",
+        "DELETED",
+        "DeleteOptions",
+        "Deployment",
+        "EndpointSlice",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+    ),
     *("Event", "Evicted", "FailedCreatePodSandBox", "False", "GET", "IfNotPresent", "ImagePullBackOff", "Lease"),
     *("Never", "NodeLost", "Normal", "PATCH", "POST", "PUT", "Pending", "PersistentVolumeClaim", "Pod"),
     *(
+        "PodInitializing",
         "PodScheduled",
         "Progressing",
         "ReadWriteOnce",
@@ -50,7 +60,7 @@ OWN_WORDS = {
     "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},
     "words of a decision": {"First", "Forward", "Back", "Standby", "Abandoned"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
-    | {"Undecided", "Waiting", "Retrying"},
+    | {"Undecided", "Waiting", "Retrying", "Restored"},
     "type variables": {"Value", "View"},
 }
 """Words of the code that look like a reason and are none."""
