@@ -70,7 +70,9 @@ class Kubectl:
 class Operator:
     """The operator as a local process that watches one namespace, so that a test can kill, stop and start it."""
 
-    def __init__(self, namespace: str, log: Path, *options: str, name: str = "operator") -> None:
+    def __init__(
+        self, namespace: str, log: Path, *options: str, name: str = "operator", kubeconfig: Path | None = None
+    ) -> None:
         self.log = log
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -80,6 +82,8 @@ class Operator:
         self._command = [sys.executable, "-m", "topgraft.cli", "operator", *scope, *serve, *options]
         # The name stays over restarts, as a container's does: the same operator takes its own Lease at once.
         self._environment = {**os.environ, "POD_NAME": name, "POD_NAMESPACE": namespace}
+        if kubeconfig is not None:
+            self._environment["KUBECONFIG"] = str(kubeconfig)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, seconds: float = 30) -> Operator:

@@ -187,13 +187,15 @@ class Stage:
 
 
 @contextmanager
-def open_stage(directory: Path, *options: str, prefix: str = "ct") -> Iterator[Stage]:
-    """A namespace of its own under Pod Security `restricted`, and an operator for it alone."""
+def open_stage(
+    directory: Path, *options: str, prefix: str = "ct", make: Callable[..., Operator] = Operator
+) -> Iterator[Stage]:
+    """A namespace of its own under Pod Security `restricted`, and an operator for it alone, made by `make`."""
     namespace = f"{prefix}-{secrets.token_hex(4)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted", "topgraft.dev/test": "true"}
     kubectl = Kubectl()
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
-    stage = Stage(namespace, Operator(namespace, directory / f"{namespace}.log", *options, name=namespace))
+    stage = Stage(namespace, make(namespace, directory / f"{namespace}.log", *options, name=namespace))
     try:
         stage.watched.start()
         stage.kubectl.apply(weights())
