@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("examples/*/README.md"), ROOT / "sdk/README.md"]
 )
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
@@ -160,6 +161,11 @@ def anchors(page: Path) -> set[str]:
     """Anchors of headings as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_files_named_for_contributors_exist() -> None:
+    for name in re.findall(r"`((?:rollout|cluster|api|checks|tests|hack|operator)/[\w./]*)`", CONTRIBUTING):
+        assert (ROOT / name).exists() or (ROOT / "operator/topgraft" / name).exists(), name
 
 
 FIELDS = re.compile(r"`((?:spec|status)(?:\.[a-zA-Z]+)+)`")
