@@ -46,6 +46,7 @@ KUBERNETES_WORDS = {
         "Progressing",
         "ReadWriteOnce",
         "ReplicaFailure",
+        "ReplicaSet",
         "RollingUpdate",
         "RuntimeDefault",
         "ScheduleAnyway",
