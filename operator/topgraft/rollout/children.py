@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.modelversion import ModelVersion
@@ -10,9 +11,11 @@ from topgraft.rollout import render
 from topgraft.rollout.contract import refused_before_start
 from topgraft.rollout.image import Image
 from topgraft.rollout.instructions import Apply, Delete, Write
-from topgraft.rollout.preflight import preflight_pod, recheck_name, recheck_pod
+from topgraft.rollout.preflight import preflight_name, preflight_pod, recheck_name, recheck_pod
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.views import APPLIED, STANDBY_SINCE, EndpointSlice, Pod
+
+LOST_PAUSE = timedelta(seconds=60)
 
 
 def children(at: Situation, *, preparing: bool) -> tuple[Write, ...]:
@@ -40,7 +43,7 @@ def desired_replicas(at: Situation, *, preparing: bool) -> dict[str, int]:
         sizes[candidate.metadata.name] = max(1, at.replicas)
     previous, ends = at.previous, at.standby_ends
     if previous is not None and ends is not None:
-        needed = at.ready(at.serving) == 0 and previous in at.deployments
+        needed = at.replicas > 0 and at.ready(at.serving) == 0 and at.ready(previous) > 0
         if at.baking or needed or at.now < ends:
             sizes[previous] = at.replicas if at.baking else min(at.replicas, at.policy.standby_replicas)
     for name in (at.stable, at.serving, at.wanted if at.wanted == at.stable or at.returning else None):
@@ -72,8 +75,8 @@ def _preflight(at: Situation) -> Iterator[Write]:
     candidate = at.candidate
     if candidate is None or refused_before_start(candidate, at.parent(candidate), _upgrade(at)):
         return
-    pod = at.preflight
-    if pod is None:
+    name, owner = preflight_name(candidate.metadata.name), at.model.metadata.uid
+    if not any(pod.name == name and pod.metadata.owned_by(owner) for pod in at.seen.pods):
         body = preflight_pod(at.model, candidate, at.goal.attempt, at.seen.settings.image, on_one_node(at, candidate))
         yield Apply(body, new=True)
 
@@ -105,8 +108,8 @@ def on_one_node(at: Situation, version: ModelVersion) -> bool:
 def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
     for name, replicas in sizes.items():
         version, live = at.versions.get(name), at.deployments.get(name)
-        if version is None:
-            # The record is gone, the pods are not: absence is never an order.
+        if version is None or at.replaced(name) or at.mount_clash:
+            # The record is gone or another: the pods stay as they are, absence is never an order.
             continue
         since = live.spec.template.metadata.annotations.get(STANDBY_SINCE) if live else None
         if name == at.previous and not at.baking and version.spec.adapter.contract == "None" and at.decision:
@@ -122,6 +125,16 @@ def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
         )
         if not intact:
             yield Apply(body, new=live is None)
+
+
+def rolls(at: Situation) -> bool:
+    """Whether the Deployment that serves is not yet what the Model's spec asks for."""
+    serving = at.serving
+    live = at.deployments.get(serving or "")
+    if serving is None or live is None:
+        return False
+    seen = live.status.observed_generation >= live.metadata.generation
+    return not seen or any(True for _ in _deployments(at, {serving: at.replicas}))
 
 
 def _arming(at: Situation) -> Iterator[Write]:
@@ -161,17 +174,24 @@ def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iter
     undecided = at.target.version is None and at.failure is None
     namespace = at.model.metadata.namespace
     for name, deployment in at.deployments.items():
-        if name not in sizes and not undecided:
+        outdated = preparing and at.candidate is not None and name == at.candidate.metadata.name and at.replaced(name)
+        if (name not in sizes and not undecided) or outdated:
             yield Delete("Deployment", namespace, deployment.name, deployment.metadata.uid)
     keep = {at.candidate.metadata.name if at.candidate and preparing else None, at.serving if at.baking else None}
     for pod in at.seen.pods:
-        if pod.role != "preflight" or pod.metadata.deletion_timestamp is not None:
+        mine = pod.metadata.owned_by(at.model.metadata.uid)
+        if pod.role != "preflight" or pod.metadata.deletion_timestamp is not None or not mine:
             continue
         version = at.versions.get(pod.version or "")
         if pod.name == recheck_name(pod.version or ""):
-            lost = at.recheck.lost or not at.recheck_due
+            lost = at.recheck.lost
+            stale = not at.recheck_due
         else:
             lost = version is not None and (report := at.report(version)) is not None and report.lost
-        stale = at.candidate is not None and pod.version == at.candidate.metadata.name and not at.attempt_matches(pod)
+            stale = (
+                at.candidate is not None and pod.version == at.candidate.metadata.name and not at.attempt_matches(pod)
+            )
+        # A node that rejects the pod would reject the next one too: not more than one a minute is made.
+        lost = lost and at.now - pod.metadata.creation_timestamp >= LOST_PAUSE
         if pod.version not in keep or lost or stale:
             yield Delete("Pod", namespace, pod.name, pod.metadata.uid)

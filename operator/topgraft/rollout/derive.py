@@ -37,15 +37,20 @@ def upgraded_spec(base: ModelVersion, upgrade: AdapterUpgrade) -> dict[str, Any]
 
 def same_content(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two version specs run the same code on the same artifacts; who made them does not count."""
-    return _identity(one) == _identity(other)
+    return identity(one) == identity(other)
 
 
-def _identity(spec: dict[str, Any]) -> dict[str, Any]:
+def identity(spec: dict[str, Any]) -> dict[str, Any]:
     return {name: spec[name] for name in ("modelRef", "artifact", "adapter", "lineage") if name in spec}
 
 
+def content_of(version: ModelVersion) -> str:
+    """Identity of what a version runs on what; a version re-created under its name with other content differs."""
+    return digest(identity(wire(version.spec)))[:16]
+
+
 def derived_name(model: str, spec: dict[str, Any]) -> str:
-    return f"{model}-{digest(_identity(spec))[:8]}"
+    return f"{model}-{digest(identity(spec))[:8]}"
 
 
 def derived_body(model: Model, base: ModelVersion, name: str, spec: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from topgraft.rollout.termination import clean, error_in, parse
 from topgraft.rollout.views import ContainerStatus, Deployment, Pod
 
 MESSAGE_LIMIT = 700
@@ -51,6 +51,9 @@ def pod_fault(pod: Pod, event: str = "") -> Fault | None:
     if scheduled is not None and scheduled.status == "False":
         reason = "PersistentVolumeClaimNotFound" if _CLAIM_MISSING.search(scheduled.message) else "Unschedulable"
         return _fault(pod, reason, scheduled.message or "no node fits", since)
+    if pod.status.phase == "Failed":
+        text = f"{pod.status.reason or 'Failed'}: {pod.status.message}"
+        return _fault(pod, "PodRejected", text, since)
     statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
     found = worst(f for status in statuses if (f := container_fault(pod, status, since)))
     if (
@@ -80,7 +83,7 @@ def container_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault
     where = f"container {status.name}"
     if status.name == "digest":
         return _own_fault(pod, status, since)
-    told = _told(ended.message) if ended else None
+    told = error_in(parse(ended.message), MESSAGE_LIMIT) if ended else None
     if told is not None and (status.state.running is None or not status.ready):
         return _fault(pod, told[0], told[1], since, content=True, final=True)
     if waiting is not None:
@@ -95,8 +98,10 @@ def container_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault
             case "RunContainerError" | "CreateContainerError":
                 return _fault(pod, "RunContainerError", f"{where}: {waiting.message}", since, content=True)
     crashed = ended is not None and (ended.exit_code != 0 or pod.role != "preflight")
-    if crashed and ended is not None and not status.ready and (status.restart_count > 0 or waiting is not None):
-        tail = f": {ended.message.strip()}" if ended.message.strip() else ""
+    down = status.state.running is None
+    again = status.restart_count > 1 or (status.restart_count == 1 and down)
+    if crashed and ended is not None and not status.ready and again:
+        tail = f": {ended.message}" if ended.message.strip() else ""
         text = f"{where} ended with exit code {ended.exit_code} ({ended.reason}), {status.restart_count} restarts{tail}"
         return _fault(pod, "CrashLoop", text, since, content=True)
     return None
@@ -130,21 +135,10 @@ def _config_reason(message: str) -> str:
     )
 
 
-def _told(message: str) -> tuple[str, str] | None:
-    """Reason and text that a program of ours left in its termination log as `{"error": {...}}`."""
-    try:
-        error = json.loads(message)["error"]
-        reason, text = str(error["reason"]), str(error["message"])
-    except (ValueError, KeyError, TypeError):
-        return None
-    return (reason if re.fullmatch(r"[A-Z][A-Za-z]{0,63}", reason) else "AdapterFailed"), text
-
-
 def _fault(
     pod: Pod, reason: str, message: str, since: datetime, *, content: bool = False, final: bool = False
 ) -> Fault:
-    text = " ".join(message.split())[:MESSAGE_LIMIT]
-    return Fault(reason, f"pod {pod.name}: {text}", content, since, final)
+    return Fault(reason, f"pod {pod.name}: {clean(message, MESSAGE_LIMIT)}", content, since, final)
 
 
 def deployment_fault(deployment: Deployment) -> Fault | None:
@@ -153,7 +147,7 @@ def deployment_fault(deployment: Deployment) -> Fault | None:
     if failure is None:
         return None
     reason = "QuotaExceeded" if "exceeded quota" in failure.message else "PodsRefused"
-    return Fault(reason, failure.message[:MESSAGE_LIMIT], False, deployment.metadata.creation_timestamp)
+    return Fault(reason, clean(failure.message, MESSAGE_LIMIT), False, deployment.metadata.creation_timestamp)
 
 
 def refusal_fault(subject: str, text: str, now: datetime) -> Fault:
@@ -161,7 +155,7 @@ def refusal_fault(subject: str, text: str, now: datetime) -> Fault:
     reason = (
         "QuotaExceeded" if "exceeded quota" in text else "NotOwned" if text.startswith("NotOwned") else "WriteRefused"
     )
-    return Fault(reason, f"{subject}: {text}"[:MESSAGE_LIMIT], False, now)
+    return Fault(reason, clean(f"{subject}: {text}", MESSAGE_LIMIT), False, now)
 
 
 def faults_of(pods: Iterable[Pod], deployment: Deployment | None, events: Mapping[str, str]) -> list[Fault]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from topgraft.rollout.instructions import Delete
 from topgraft.rollout.situation import Situation
+from topgraft.rollout.target import derived
 
 
 def outdated(at: Situation) -> Iterator[Delete]:
@@ -14,9 +15,9 @@ def outdated(at: Situation) -> Iterator[Delete]:
     used = {at.serving, at.stable, at.previous, at.target.version, at.goal.version, at.target.base, status.base_version}
     used |= {upgrade.status.to_version for upgrade in at.seen.upgrades} | set(at.deployments)
     used |= {version.spec.parent_version for version in at.seen.versions}
-    derived = [v for v in at.seen.versions if v.spec.parent_version and v.metadata.owner_references]
-    free = [v for v in derived if v.metadata.name not in used and v.metadata.deletion_timestamp is None]
-    surplus = len(derived) - at.model.spec.version_history_limit
+    made = [v for v in at.seen.versions if derived(v)]
+    free = [v for v in made if v.metadata.name not in used and v.metadata.deletion_timestamp is None]
+    surplus = len(made) - at.model.spec.version_history_limit
     oldest = sorted(free, key=lambda v: (v.metadata.creation_timestamp, v.metadata.name))
     for version in oldest[: max(0, surplus)]:
         meta = version.metadata

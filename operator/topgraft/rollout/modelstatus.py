@@ -43,7 +43,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "selector": ",".join(f"{k}={v}" for k, v in labels(model, at.serving, "serving").items())
         if at.serving
         else None,
-        "lastHandledRetryAt": model.metadata.annotations.get(RETRY_AT),
+        "lastHandledRetryAt": model.metadata.annotations.get(RETRY_AT, "")[:1024] or None,
         "history": _history(at, step, running) or None,
     }
     return without_nulls(body)

@@ -10,7 +10,7 @@ from topgraft.rollout.conditions import stamp
 from topgraft.rollout.history import outdated
 from topgraft.rollout.instructions import ApplyStatus, Event, Plan, Write
 from topgraft.rollout.observed import Observed
-from topgraft.rollout.progress import Phase, Progress, foreign_service, progress
+from topgraft.rollout.progress import Phase, Progress, progress
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.status import Ours, due, orphan, statuses
 from topgraft.rollout.switch import next_switch, regarding
@@ -30,7 +30,8 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if model.metadata.deletion_timestamp is not None:
         return Plan()
     at = Situation(observed, model, now)
-    move = None if foreign_service(observed) else next_switch(at)
+    # A Service that may not be written is told of, not asked for in a loop; it is tried again by itself.
+    move = None if f"Service/{observed.name}" in observed.refusals else next_switch(at)
     if move is not None:
         return move
     step = progress(at)

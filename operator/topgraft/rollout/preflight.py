@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -23,10 +23,12 @@ from topgraft.rollout.podspec import (
     scratch_volumes,
     together,
 )
+from topgraft.rollout.termination import clean, error_in, parse
 from topgraft.rollout.views import ContainerStatus, Pod
 
 ATTEMPT = "topgraft.dev/attempt"
 DIGEST_DEADLINE_SECONDS = 6 * 3600
+MESSAGE_LIMIT = 700
 GONE = ("Evicted", "NodeLost", "Shutdown")
 """Reasons of a pod that ended through no fault of its containers."""
 LIMITS = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
@@ -169,8 +171,8 @@ class Report:
 def read_recheck(pod: Pod) -> Report:
     """What the recheck has said so far: the artifact, or why it cannot be read."""
     status = next(iter(pod.status.container_statuses), None)
-    artifact, wrong = _said(status, "ArtifactUnreadable")
-    lost = pod.status.phase == "Failed" and (wrong is None or pod.status.reason in GONE)
+    artifact, wrong, killed = _artifact(status)
+    lost = killed or (pod.status.phase == "Failed" and (wrong is None or pod.status.reason in GONE))
     return Report(artifact=artifact, error=None if lost else wrong, lost=lost)
 
 
@@ -182,14 +184,14 @@ def read_report(pod: Pod, version: ModelVersion) -> Report:
     if not image_digest and inspect is not None:
         image_digest = digest_of(inspect.image_id)
     stock = version.spec.adapter.contract == "None"
-    artifact, wrong_artifact = _said(digest, "ArtifactUnreadable")
+    artifact, wrong_artifact, killed = _artifact(digest)
     if all(volume.image for volume in version.spec.artifact.volumes):
         # Given by digest, pulled by digest: there is nothing left to read.
         artifact = {}
     answer, wrong_contract = (None, None) if stock else _said(inspect, "ContractMissing")
     contract, malformed = _contract(answer)
     error = wrong_artifact or wrong_contract or malformed
-    lost = pod.status.phase == "Failed" and (error is None or pod.status.reason in GONE)
+    lost = killed or (pod.status.phase == "Failed" and (error is None or pod.status.reason in GONE))
     if lost and stock and artifact is not None:
         lost = False
     return Report(image_digest, artifact, contract, None if lost else error, lost)
@@ -203,7 +205,10 @@ def _contract(answer: dict[str, Any] | None) -> tuple[Contract | None, tuple[str
     except ValidationError as wrong:
         first = wrong.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        return None, ("ContractMissing", f"topgraft-adapter inspect answers {field!r} wrongly: {first['msg']}"[:700])
+        return None, (
+            "ContractMissing",
+            clean(f"topgraft-adapter inspect answers {field!r} wrongly: {first['msg']}", MESSAGE_LIMIT),
+        )
 
 
 def _said(status: ContainerStatus | None, silent: str) -> tuple[dict[str, Any] | None, tuple[str, str] | None]:
@@ -211,13 +216,23 @@ def _said(status: ContainerStatus | None, silent: str) -> tuple[dict[str, Any] |
     ended = status.state.terminated if status else None
     if ended is None:
         return None, None
-    try:
-        said = json.loads(ended.message)
-        if "error" in said:
-            return None, (str(said["error"]["reason"])[:64], str(said["error"]["message"])[:700])
-    except (ValueError, TypeError, KeyError):
-        said = None
-    if ended.exit_code == 0 and isinstance(said, dict):
+    said = parse(ended.message)
+    if error := error_in(said, MESSAGE_LIMIT):
+        return None, error
+    if ended.exit_code == 0 and said is not None:
         return said, None
-    text = " ".join(ended.message.split())[:300] or "no output"
-    return None, (silent, f"exit code {ended.exit_code} ({ended.reason}): {text}")
+    text = clean(ended.message, 300) or "no output"
+    return None, (silent, f"exit code {ended.exit_code} ({clean(ended.reason, 64)}): {text}")
+
+
+def _artifact(
+    status: ContainerStatus | None,
+) -> tuple[dict[str, Any] | None, tuple[str, str] | None, bool]:
+    """(tree digest, why it failed, whether the container was killed from outside: out of memory, node gone)."""
+    ended = status.state.terminated if status else None
+    if ended is not None and ended.exit_code != 0 and not ended.message.strip():
+        return None, None, True
+    said, wrong = _said(status, "ArtifactUnreadable")
+    if said is not None and not re.fullmatch("sha256:[0-9a-f]{64}", str(said.get("digest"))):
+        return None, ("ArtifactUnreadable", "the digest container answered without a digest"), False
+    return said, wrong, False

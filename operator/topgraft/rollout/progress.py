@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from topgraft.rollout.children import rolls
 from topgraft.rollout.contract import refused, refused_before_start
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
+from topgraft.rollout.health import preparation_fault, runs_without_being_ready
 from topgraft.rollout.observed import Observed
 from topgraft.rollout.preflight import recheck_name
 from topgraft.rollout.situation import Situation
@@ -55,8 +57,18 @@ def progress(at: Situation) -> Progress:
     if foreign_service(at.seen):
         text = at.seen.refusals[f"Service/{at.seen.name}"]
         return Progress(Phase.BLOCKED, "ServiceNotOwned", text)
+    if text := at.seen.refusals.get(f"Service/{at.seen.name}", ""):
+        reason = "QuotaExceeded" if "exceeded quota" in text else "ServiceRefused"
+        phase = Phase.WAITING if at.candidate is not None and not at.baking else Phase.BLOCKED
+        return Progress(phase, reason, f"the Service {at.seen.name!r} cannot be written: {text}")
+    if text := at.mount_clash:
+        return Progress(Phase.BLOCKED, "MountPathTaken", text)
     if target.version is None:
         return Progress(Phase.UNDECIDED, target.reason, target.message)
+    if at.replaced(at.serving):
+        text = f"ModelVersion {at.serving!r} was re-created with other content; what serves stays"
+        text += ": give new content a name of its own"
+        return Progress(Phase.BLOCKED, "VersionReplaced", text)
     if text := at.seen.refusals.get(f"ModelVersion/{target.version}", ""):
         return Progress(Phase.BLOCKED, "VersionRefused", f"ModelVersion {target.version!r}: {text}")
     if at.candidate is not None and not at.baking:
@@ -68,6 +80,8 @@ def progress(at: Situation) -> Progress:
     if target.body is not None and at.failure is None:
         return Progress(Phase.DERIVING, "Deriving", f"making ModelVersion {target.version}")
     if at.baking and at.wanted == at.serving:
+        if stuck := _stuck_bake(at):
+            return stuck
         ends = at.bake_ends
         text = (
             f"{at.serving} serves and is watched for {at.policy.bake_seconds} s; {at.stable} stays ready to take over"
@@ -77,6 +91,17 @@ def progress(at: Situation) -> Progress:
         text = f"{target.version} failed: {at.failure.message or at.failure.reason}; {at.serving or 'nothing'} serves"
         return Progress(Phase.FAILED, at.failure.reason, text)
     return _steady(at)
+
+
+def _stuck_bake(at: Situation) -> Progress | None:
+    """A bake that cannot end by itself: rolling back is off or has nowhere to go, or pods are missing for too long."""
+    if fault := at.serving_fault:
+        return Progress(Phase.BLOCKED, fault.reason, f"{at.serving} serves and is not healthy: {fault.message}")
+    deadline = timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds)
+    if at.bake_ends is not None and at.now >= at.bake_ends + deadline and at.ready(at.serving) < at.replicas:
+        text = f"the bake cannot end: {at.ready(at.serving)} of {at.replicas} pods of {at.serving} are ready"
+        return Progress(Phase.BLOCKED, "PodsNotReady", f"{text}{_first_fault(at, at.serving)}")
+    return None
 
 
 def _rechecking(at: Situation) -> Progress:
@@ -117,7 +142,7 @@ def _preparing(at: Situation) -> Progress:
     if failed := _refusal(at) or _ended(at):
         return Progress(Phase.PREPARING, failed.reason, failed.message, failed=failed)
     deadline = began + timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds)
-    fault = at.preparation_fault
+    fault = preparation_fault(at)
     if at.now >= deadline and not _digesting(at):
         return _deadline(at, name, fault, record.tries if record is not None and known else 0)
     until = min((at.now + timedelta(seconds=1)) if fault is not None and fault.content else deadline, deadline)
@@ -132,6 +157,8 @@ def _preparing(at: Situation) -> Progress:
 
 def _deadline(at: Situation, name: str, fault: Fault | None, tries: int) -> Progress:
     seconds = at.model.spec.strategy.progress_deadline_seconds
+    if fault is None and not runs_without_being_ready(at, name):
+        fault = Fault("PodsStarting", f"pods of {name} have no running container yet", False, at.now)
     if fault is None or fault.content:
         text = f"{name} was not ready within spec.strategy.progressDeadlineSeconds ({seconds} s), its containers run"
         return Progress(Phase.PREPARING, "NotReady", text, failed=Fault("NotReady", text, True, at.now, True))
@@ -163,7 +190,7 @@ def _refusal(at: Situation) -> Fault | None:
 
 
 def _ended(at: Situation) -> Fault | None:
-    fault = at.preparation_fault
+    fault = preparation_fault(at)
     grace = at.model.spec.strategy.fail_fast_seconds
     return fault if fault is not None and fault.ends_attempt(at.now, grace) else None
 
@@ -178,6 +205,10 @@ def _steady(at: Situation) -> Progress:
     name, ready = at.serving, at.ready(at.serving)
     deployment = at.deployments.get(name or "")
     text = f"{ready} of {at.replicas} pods of {name} are ready"
+    if refusal := at.seen.refusals.get(f"Deployment/{name}"):
+        return Progress(Phase.BLOCKED, "DeploymentRefused", f"Deployment {name!r}: {refusal}")
+    if rolls(at):
+        return Progress(Phase.SETTLING, "PodsStarting", f"{text}; a change of spec.serving rolls")
     if ready >= at.replicas and deployment is not None and deployment.rolled_out:
         return Progress(Phase.STEADY, "Serving", text)
     fault = next(iter(at.faults(name)), None)

@@ -8,9 +8,9 @@ from typing import Any
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout.content import digest, wire
-from topgraft.rollout.derive import owner_of
+from topgraft.rollout.derive import content_of, owner_of
 from topgraft.rollout.podspec import adapter_container, labels, pod_spec, ports, together
-from topgraft.rollout.views import APPLIED, DECISION, MODEL_LABEL, SLICE_MANAGER, STANDBY_SINCE, Decision, Pod
+from topgraft.rollout.views import APPLIED, CONTENT, DECISION, MODEL_LABEL, SLICE_MANAGER, STANDBY_SINCE, Decision, Pod
 
 SERVICE_NAME = "kubernetes.io/service-name"
 ONE_NODE = "topgraft.dev/one-node"
@@ -59,7 +59,7 @@ def deployment(
                 "name": name,
                 "namespace": model.metadata.namespace,
                 "labels": labels(model, name),
-                "annotations": {ONE_NODE: "true"} if one_node else {},
+                "annotations": {CONTENT: content_of(version), **({ONE_NODE: "true"} if one_node else {})},
                 "ownerReferences": owner_of(model),
             },
             "spec": {
@@ -78,7 +78,10 @@ def deployment(
 
 
 def service(model: Model, decision: Decision) -> dict[str, Any]:
-    """The Service `<model>`: the selector and the decision behind it travel in one write."""
+    """The Service `<model>`: the selector and the decision behind it travel in one write.
+
+    Ports are targeted by name: while a change of ports rolls, old and new pods both answer, each on its own number.
+    """
     options = model.spec.serving.service
     return _stamped(
         {
@@ -95,8 +98,7 @@ def service(model: Model, decision: Decision) -> dict[str, Any]:
                 "type": options.type,
                 "selector": labels(model, decision.to, "serving"),
                 "ports": [
-                    {"name": p.name, "port": p.port, "targetPort": p.container_port or p.port, "protocol": "TCP"}
-                    for p in ports(model)
+                    {"name": p.name, "port": p.port, "targetPort": p.name, "protocol": "TCP"} for p in ports(model)
                 ],
             },
         }
@@ -135,7 +137,9 @@ def standby_slice(model: Model, pod: Pod) -> dict[str, Any]:
         },
         "addressType": "IPv6" if ":" in pod.status.pod_ip else "IPv4",
         "endpoints": [endpoint],
-        "ports": [{"name": p.name, "port": p.container_port or p.port, "protocol": "TCP"} for p in ports(model)],
+        "ports": [
+            {"name": p.name, "port": p.container_port, "protocol": "TCP"} for c in pod.spec.containers for p in c.ports
+        ],
     }
 
 

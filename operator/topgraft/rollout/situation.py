@@ -8,8 +8,9 @@ from functools import cached_property
 
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Failure, ModelVersion
-from topgraft.rollout.contract import artifact_digest
-from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
+from topgraft.rollout import health
+from topgraft.rollout.derive import content_of
+from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.image import Image
 from topgraft.rollout.observed import Observed
 from topgraft.rollout.podspec import pinned_image
@@ -24,7 +25,7 @@ from topgraft.rollout.preflight import (
     recheck_name,
 )
 from topgraft.rollout.target import Target, attempt_hash, choose
-from topgraft.rollout.views import Decision, Deployment, Pod, Service
+from topgraft.rollout.views import CONTENT, Decision, Deployment, Pod, Service
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,7 @@ class Situation:
 
     @cached_property
     def recheck(self) -> Report:
-        name = recheck_name(self.serving or "")
-        pod = next((p for p in self.seen.pods if p.name == name and p.role == "preflight"), None)
+        pod = self._check_pod(recheck_name(self.serving or ""))
         return read_recheck(pod) if pod else Report()
 
     @property
@@ -160,7 +160,8 @@ class Situation:
 
     @property
     def wanted(self) -> str | None:
-        return self.goal.version or self.recorded_stable
+        """The version that should serve. An undecidable target (a typo, an ambiguity) changes nothing."""
+        return self.goal.version or (self.serving if self.target.version is None else self.recorded_stable)
 
     @cached_property
     def policy(self) -> RollbackPolicy:
@@ -171,7 +172,9 @@ class Situation:
         return self.model.spec.serving.replicas
 
     def pods(self, version: str | None) -> tuple[Pod, ...]:
-        return tuple(p for p in self.seen.pods if p.version == version and p.role == "serving")
+        """Serving pods of a version that its Deployment made."""
+        mine = (p for p in self.seen.pods if p.version == version and p.role == "serving")
+        return tuple(p for p in mine if p.runs_for(version or ""))
 
     def ready(self, version: str | None) -> int:
         """Ready serving pods of a version; pods that terminate do not count."""
@@ -198,15 +201,18 @@ class Situation:
         """
         return self.returning and self.ready(self.wanted) >= min(self.replicas, max(1, self.ready(self.serving)))
 
-    @cached_property
+    def _check_pod(self, name: str) -> Pod | None:
+        """A preflight or recheck pod: of this Model, for the attempt in progress. Others prove nothing."""
+        attempts = (self.goal.attempt, self.decision.attempt if self.decision else "")
+        named = (p for p in self.seen.pods if p.name == name and p.metadata.owned_by(self.model.metadata.uid))
+        return next((p for p in named if p.metadata.annotations.get(ATTEMPT) in attempts), None)
+
+    @property
     def preflight(self) -> Pod | None:
-        candidate = self.candidate
-        name = preflight_name(candidate.metadata.name) if candidate else ""
-        return next((p for p in self.seen.pods if p.name == name and p.role == "preflight"), None)
+        return self._check_pod(preflight_name(self.candidate.metadata.name)) if self.candidate else None
 
     def report(self, version: ModelVersion) -> Report | None:
-        name = preflight_name(version.metadata.name)
-        pod = next((p for p in self.seen.pods if p.name == name and p.role == "preflight"), None)
+        pod = self._check_pod(preflight_name(version.metadata.name))
         return read_report(pod, version) if pod else None
 
     def parent(self, version: ModelVersion) -> ModelVersion | None:
@@ -221,6 +227,7 @@ class Situation:
         return pinned_image(version, digest or recorded or "")
 
     def faults(self, version: str | None) -> list[Fault]:
+        """What keeps the version's pods from being made or from being ready."""
         deployment = self.deployments.get(version or "")
         found = faults_of(self.pods(version), deployment, self.seen.pod_events)
         if text := self.seen.refusals.get(f"Deployment/{version}"):
@@ -228,71 +235,9 @@ class Situation:
         return found
 
     @cached_property
-    def preparation_fault(self) -> Fault | None:
-        """What keeps the candidate from being ready: its preflight pod, its Deployment, its pods, or a refusal."""
-        candidate = self.candidate
-        if candidate is None:
-            return None
-        found = self.faults(candidate.metadata.name)
-        pod = self.preflight
-        if pod is not None and pod.status.phase == "Pending":
-            found += faults_of([pod], None, self.seen.pod_events)
-        for kind, name in (("Pod", preflight_name(candidate.metadata.name)), ("Service", self.model.metadata.name)):
-            if text := self.seen.refusals.get(f"{kind}/{name}"):
-                found.append(refusal_fault(f"{kind} {name!r}", text, self.now))
-        return worst(found)
-
-    @cached_property
     def serving_fault(self) -> Fault | None:
-        """Why what serves must be left now. Asked only where the way back is ready (see `way_back`)."""
-        serving, decision = self.serving, self.decision
-        if decision is None or self.replicas == 0:
-            return None
-        since = decision.time
-        if self.ready(serving) == 0:
-            return _as_final(worst(self.faults(serving))) or Fault(
-                "NoReadyPods", f"no pod of {serving!r} is ready: {self._unready(serving)}", True, since, True
-            )
-        if serving == self.recorded_stable:
-            return None
-        for pod in self.pods(serving):
-            for status in pod.status.container_statuses:
-                ended = status.last_state.terminated
-                if ended is not None and ended.finished_at is not None and ended.finished_at > since:
-                    text = (
-                        f"pod {pod.name}: container {status.name} ended with exit code {ended.exit_code} while it baked"
-                    )
-                    return Fault("ContainerRestarted", text, True, ended.finished_at, True)
-        return self._changed_artifacts(serving) or self._partly_unready(serving)
-
-    def _changed_artifacts(self, name: str | None) -> Fault | None:
-        version = self.versions.get(name or "")
-        found = self.recheck.artifact
-        if version is None or found is None or version.status.artifact is None:
-            return None
-        before, after = version.status.artifact.digest, artifact_digest(version, self.recheck)
-        if after == before:
-            return None
-        text = f"the artifacts' digest was {before} before the rollout and is {after} after it: restore the files"
-        return Fault("ArtifactsChanged", text, True, self.now, True)
-
-    def _partly_unready(self, version: str | None) -> Fault | None:
-        grace = timedelta(seconds=self.model.spec.strategy.fail_fast_seconds)
-        for pod in self.pods(version):
-            condition = pod.condition("Ready")
-            changed = condition.last_transition_time if condition else None
-            if pod.ready or pod.metadata.deletion_timestamp or changed is None or not pod.started:
-                continue
-            if self.now - changed >= grace and changed > (self.decision or Decision(to="", time=changed)).time:
-                return Fault(
-                    "ReadinessFailed", f"pod {pod.name}: {condition.message if condition else ''}", True, changed, True
-                )
-        return None
-
-    def _unready(self, version: str | None) -> str:
-        pods = self.pods(version)
-        told = next((c.message for p in pods if (c := p.condition("Ready")) and c.message), "")
-        return told or (f"{len(pods)} pods" if pods else "there is none")
+        """Why what serves should be left now, see `health`."""
+        return health.serving_fault(self)
 
     @property
     def way_back(self) -> str | None:
@@ -323,9 +268,25 @@ class Situation:
         since = finished if finished and finished > decision.time else decision.time
         return since + timedelta(seconds=self.policy.standby_seconds)
 
+    def replaced(self, name: str | None) -> bool:
+        """Whether the record was re-created under its name with other content than its Deployment runs."""
+        version, live = self.versions.get(name or ""), self.deployments.get(name or "")
+        marked = live.metadata.annotations.get(CONTENT) if live else None
+        return version is not None and marked is not None and marked != content_of(version)
+
+    @property
+    def mount_clash(self) -> str:
+        """A serving volume at, above or below an artifact's path would show other bytes than those that were proved."""
+        for version in self.versions.values():
+            for artifact in version.spec.artifact.volumes:
+                for volume in self.model.spec.serving.volumes:
+                    one, other = f"{artifact.mount_path}/", f"{volume.mount_path}/"
+                    if one.startswith(other) or other.startswith(one):
+                        return (
+                            f"spec.serving.volumes {volume.name!r} is mounted at {volume.mount_path}, an artifact of "
+                            f"ModelVersion {version.metadata.name!r} at {artifact.mount_path}: choose another path"
+                        )
+        return ""
+
     def attempt_matches(self, pod: Pod) -> bool:
         return pod.metadata.annotations.get(ATTEMPT) == self.goal.attempt
-
-
-def _as_final(fault: Fault | None) -> Fault | None:
-    return replace(fault, content=True, final=True) if fault else None

@@ -11,13 +11,17 @@ from topgraft.rollout.instructions import Event, Plan, Switch
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.views import APPLIED, DECISION, Decision
 
+REPAIR_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Move:
-    """A decision with the event that tells of it."""
+    """A decision with the event that tells of it. A `repair` is looked at again after a pause: whoever else writes
+    the Service must not be able to keep the operator busy."""
 
     decision: Decision
     event: tuple[str, str] | None
+    repair: bool = False
 
 
 def next_switch(at: Situation) -> Plan | None:
@@ -28,7 +32,7 @@ def next_switch(at: Situation) -> Plan | None:
     decision = move.decision
     seen = at.service.metadata.annotations.get(DECISION) if at.service else None
     write = Switch(render.service(at.model, decision), seen)
-    return Plan((write,), _events(at, move), 0.0)
+    return Plan((write,), _events(at, move), REPAIR_SECONDS if move.repair else 0.0)
 
 
 def _events(at: Situation, move: Move) -> tuple[Event, ...]:
@@ -73,7 +77,7 @@ def _leave(at: Situation) -> Move | None:
         origin=at.serving,
         reason=fault.reason,
         message=fault.message[:MESSAGE_LIMIT],
-        leaves="Failed",
+        leaves="Failed" if fault.content else "Abandoned",
         time=at.now,
     )
     return Move(decision, ("Warning", "RolledBack"))
@@ -145,16 +149,17 @@ def _repair(at: Situation) -> Move | None:
     if decision is None:
         return None
     if service is None:
-        return Move(decision, ("Warning", "ServiceRepaired"))
+        return Move(decision, ("Warning", "ServiceRepaired"), repair=True)
     body = render.service(at.model, decision)
     intact = (
         service.metadata.annotations.get(APPLIED) == body["metadata"]["annotations"][APPLIED]
         and service.metadata.annotations.get(DECISION) == body["metadata"]["annotations"][DECISION]
         and service.spec.selector == body["spec"]["selector"]
-        and [(p.name, p.port, p.target_port) for p in service.spec.ports]
-        == [(p["name"], p["port"], p["targetPort"]) for p in body["spec"]["ports"]]
+        # Ports merge by number: one that somebody else added under his own name stays, and is his.
+        and {(p["name"], p["port"], p["targetPort"]) for p in body["spec"]["ports"]}
+        <= {(p.name, p.port, p.target_port) for p in service.spec.ports}
     )
     if intact:
         return None
     drifted = service.spec.selector != body["spec"]["selector"]
-    return Move(decision, ("Warning", "ServiceRepaired") if drifted else None)
+    return Move(decision, ("Warning", "ServiceRepaired") if drifted else None, repair=True)

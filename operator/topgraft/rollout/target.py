@@ -10,7 +10,7 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout.content import digest, wire
-from topgraft.rollout.derive import derived_body, derived_name, same_content, upgraded_spec
+from topgraft.rollout.derive import content_of, derived_body, derived_name, identity, same_content, upgraded_spec
 from topgraft.rollout.policy import rollback_policy
 from topgraft.rollout.views import RETRY_AT
 
@@ -63,13 +63,14 @@ def governing_upgrade(model: Model, upgrades: Iterable[AdapterUpgrade]) -> Adapt
     return None
 
 
-def user_made(version: ModelVersion) -> bool:
-    return version.spec.parent_version is None or not version.metadata.owner_references
+def derived(version: ModelVersion) -> bool:
+    """Made by the operator for an upgrade: a Model is its controller. Any other owner is a user's affair."""
+    return any(owner.kind == "Model" and owner.controller for owner in version.metadata.owner_references)
 
 
 def eligible(version: ModelVersion) -> bool:
     """A user-made version that may become the base without being named."""
-    return user_made(version) and version.spec.channel == "Production" and version.metadata.deletion_timestamp is None
+    return not derived(version) and version.spec.channel == "Production" and version.metadata.deletion_timestamp is None
 
 
 def rank(version: ModelVersion) -> tuple[int, int, str]:
@@ -215,6 +216,10 @@ def attempt_hash(model: Model, versions: dict[str, ModelVersion], target: Target
     """Identity of an attempt: content, policy, what is allowed, retry tokens. A failure is remembered under it."""
     upgrade = target.governing if target.trigger == "Upgrade" else None
     holders = (model, versions.get(target.version or ""), upgrade)
-    tokens = [holder.metadata.annotations.get(RETRY_AT, "") if holder else "" for holder in holders]
-    allowed = [upgrade.spec.allow_repository_change, upgrade.spec.allow_api_break] if upgrade else []
-    return digest([target.version, rollback_policy(model, upgrade).wire(), allowed, tokens])[:16]
+    tokens = [token for holder in holders if holder and (token := holder.metadata.annotations.get(RETRY_AT))]
+    allowed = [
+        name for name in ("allow_repository_change", "allow_api_break") if upgrade and getattr(upgrade.spec, name)
+    ]
+    version = versions.get(target.version or "")
+    content = content_of(version) if version else digest(identity(target.body["spec"]))[:16] if target.body else ""
+    return digest([target.version, content, rollback_policy(model, upgrade).wire(), allowed, tokens])[:16]

@@ -25,7 +25,10 @@ def upgrade_status(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> di
     """One upgrade's whole status; `Reconciling` and `Stalled` stand only where True (kstatus)."""
     old, meta = upgrade.status, upgrade.metadata
     governs = at.target.governing is not None and at.target.governing.metadata.uid == meta.uid
-    body: dict[str, Any] = {"observedGeneration": meta.generation, "lastHandledRetryAt": meta.annotations.get(RETRY_AT)}
+    body: dict[str, Any] = {
+        "observedGeneration": meta.generation,
+        "lastHandledRetryAt": meta.annotations.get(RETRY_AT, "")[:1024] or None,
+    }
     if not governs:
         newer = any(seniority(u) > seniority(upgrade) for u in at.seen.upgrades)
         body["supersededGeneration"] = meta.generation if newer else old.superseded_generation

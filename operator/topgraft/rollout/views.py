@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 MODEL_LABEL = "topgraft.dev/model"
@@ -14,6 +14,7 @@ VERSION_LABEL = "topgraft.dev/version"
 ROLE_LABEL = "topgraft.dev/role"
 DECISION = "topgraft.dev/decision"
 APPLIED = "topgraft.dev/applied"
+CONTENT = "topgraft.dev/content"
 STANDBY_SINCE = "topgraft.dev/standby-since"
 RETRY_AT = "topgraft.dev/retry-at"
 SLICE_MANAGER = "topgraft.dev"
@@ -109,8 +110,18 @@ class PodStatus(View):
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
+class ContainerPort(View):
+    name: str = ""
+    container_port: int
+
+
+class PodContainer(View):
+    ports: tuple[ContainerPort, ...] = ()
+
+
 class PodSpec(View):
     node_name: str = ""
+    containers: tuple[PodContainer, ...] = ()
 
 
 class Pod(Object):
@@ -130,6 +141,12 @@ class Pod(Object):
         """Whether all containers were up once; a pod that still loads is late, not sick."""
         statuses = self.status.container_statuses
         return bool(statuses) and all(status.started for status in statuses)
+
+    def runs_for(self, deployment: str) -> bool:
+        """Whether the Deployment's ReplicaSet made this pod; labels alone anybody can write."""
+        return any(
+            o.kind == "ReplicaSet" and o.name.startswith(f"{deployment}-") for o in self.metadata.owner_references
+        )
 
     @property
     def role(self) -> str:
@@ -203,15 +220,15 @@ class Deployment(Object):
 class Decision(View):
     """Why the Service selects what it selects. Written in the same request as the selector, so it is never behind."""
 
-    attempt: str = ""
+    attempt: Annotated[str, Field(max_length=128)] = ""
     direction: Literal["First", "Forward", "Back"] = "First"
-    to: str
-    origin: str | None = Field(default=None, alias="from")
-    reason: str = ""
-    message: str = ""
+    to: Annotated[str, Field(max_length=63)]
+    origin: Annotated[str | None, Field(alias="from", max_length=63)] = None
+    reason: Annotated[str, Field(max_length=128)] = ""
+    message: Annotated[str, Field(max_length=1024)] = ""
     leaves: Literal["Standby", "Failed", "Abandoned"] = "Standby"
     """What becomes of `from`: kept warm, marked as failed for `attempt`, or dropped without blame."""
-    time: datetime
+    time: Annotated[AwareDatetime, Field(gt=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
 
     def wire(self) -> str:
         dump = self.model_dump(mode="json", by_alias=True, exclude_none=True)

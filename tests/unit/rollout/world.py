@@ -180,9 +180,16 @@ class World:
     def _start_pod(self, deployment: dict[str, Any], name: str) -> None:
         template = deployment["spec"]["template"]
         meta = {"name": name, "namespace": NAMESPACE, "labels": dict(template["metadata"]["labels"])}
-        meta["ownerReferences"] = [{"kind": "Deployment", "name": "", "uid": deployment["metadata"]["uid"]}]
+        owner = {
+            "kind": "ReplicaSet",
+            "name": f"{deployment['metadata']['name']}-rs",
+            "uid": deployment["metadata"]["uid"],
+        }
+        meta["ownerReferences"] = [owner]
         meta["deployment"] = deployment["metadata"]["name"]
-        self._store({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"nodeName": "node-1"}})
+        containers = [{"ports": [{"name": "http", "containerPort": 8080}]}]
+        spec = {"nodeName": "node-1", "containers": containers}
+        self._store({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
         self.objects["Pod", name]["status"] = {"podIP": f"10.0.{self.version // 250}.{self.version % 250}"}
 
     def _run_pod(self, pod: dict[str, Any], behaviour: str) -> None:
