@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -77,6 +78,8 @@ class Reconciler:
                     self._queue.add(waiting)
             metrics.RECONCILES.labels(result).inc()
             metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
+            # Neither a full queue nor an idle plan ever waits: the Lease's renewal and the watches want their turn too.
+            await asyncio.sleep(0)
 
     async def _attend(self, key: Key) -> str:
         """One turn, and when to take the next. Returns the outcome for the metrics."""
@@ -120,10 +123,11 @@ class Reconciler:
                 continue
             if _starts_rollout(look, plan):
                 self._slots.starting(key)
-            if await self._carry_out(key, plan):
-                for event in plan.events:
-                    self._recorder.record(event)
-                return plan.look_again
+            skipped = await self._carry_out(key, plan)
+            if skipped is None:
+                continue
+            # 0.0 means "on with what follows from these writes": without them only time and events lead further.
+            return plan.look_again or None if skipped else plan.look_again
         raise LookAgain(f"still changing after {LOOKS} looks")
 
     async def _try_again(self, key: Key, target: str) -> None:
@@ -135,21 +139,37 @@ class Reconciler:
                 await self._observer.complete(key, look)
                 continue
             for write in plan.writes:
-                if _target(write) == target and not isinstance(write, ApplyStatus):
-                    await self._write_unless_refused(key, write)
+                if _target(write) == target:
+                    if await self._write_unless_refused(key, write) and _tells(write):
+                        self._record(plan)
                     return
             break
         self._refusals.drop(key, target)
 
-    async def _carry_out(self, key: Key, plan: Plan) -> bool:
-        """Write the plan, but for what is refused already. False: something else was refused, plan anew with that."""
+    async def _carry_out(self, key: Key, plan: Plan) -> list[Write] | None:
+        """Write the plan, but for what is refused. Returns what was not written; None: plan anew with a new refusal."""
         refused = self._refusals.texts(key)
+        skipped: list[Write] = []
+        telling = [write for write in plan.writes if _tells(write)]
         for write in plan.writes:
-            if isinstance(write, ApplyStatus):
-                await self._write(key, write)
-            elif _target(write) not in refused and not await self._write_unless_refused(key, write):
-                return False
-        return True
+            if _target(write) in refused:
+                skipped.append(write)
+            elif await self._write_unless_refused(key, write):
+                # At once: whatever fails after it, the next plan finds this transition done and says no more of it.
+                if telling and write is telling[-1] and not any(_tells(one) for one in skipped):
+                    self._record(plan)
+            elif isinstance(write, ApplyStatus):
+                # A status has no place to tell its own refusal in: a new plan would be the same.
+                skipped.append(write)
+            else:
+                return None
+        if not telling and not skipped:
+            self._record(plan)
+        return skipped
+
+    def _record(self, plan: Plan) -> None:
+        for event in plan.events:
+            self._recorder.record(event)
 
     async def _write_unless_refused(self, key: Key, write: Write) -> bool:
         target = _target(write)
@@ -244,14 +264,21 @@ def _starts_rollout(look: Look, plan: Plan) -> bool:
     )
 
 
+def _tells(write: Write) -> bool:
+    """Whether a transition becomes a fact with this write: until then its event would be false, or told each turn."""
+    return isinstance(write, Switch) or (isinstance(write, ApplyStatus) and write.body["kind"] == "Model")
+
+
 def _target(write: Write) -> str:
+    """The name in `Observed.refusals`: "Kind/name", and for a status, refused apart from its object, with "/status"."""
     if isinstance(write, Delete):
         return f"{write.kind}/{write.name}"
-    return f"{write.body['kind']}/{write.body['metadata']['name']}"
+    target = f"{write.body['kind']}/{write.body['metadata']['name']}"
+    return f"{target}/status" if isinstance(write, ApplyStatus) else target
 
 
 def _log_write(key: Key, write: Write, seconds: float) -> None:
-    kind, _, name = _target(write).partition("/")
+    kind, name = _target(write).split("/")[:2]
     action = {Apply: "apply", ApplyStatus: "status", Switch: "switch", Delete: "delete"}[type(write)]
     labels = {} if isinstance(write, Delete) else write.body["metadata"].get("labels", {})
     fields = {"namespace": key[0], "model": key[1], "kind": kind, "object": name, "action": action}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from fakeapi import FakeApi, Object, eventually, status
+from fakeapi import FakeApi, Fault, Object, eventually, status
 from topgraft.cluster import observer, refusals
 from topgraft.cluster.client import Client
 from topgraft.cluster.clock import Clock
@@ -48,6 +48,22 @@ def child(kind: str, name: str, decision: str | None = None, **spec: Any) -> Obj
 def told(**fields: Any) -> ApplyStatus:
     body = {"apiVersion": "topgraft.dev/v1alpha1", "kind": "Model", "metadata": {"namespace": "ns", "name": "m"}}
     return ApplyStatus({**body, "spec": {"modelTypeId": "t"}, "status": fields})
+
+
+def refusing(part: str, refused: Callable[[], bool] = lambda: True) -> Fault:
+    async def refuse(request: web.Request) -> web.StreamResponse | None:
+        return status(403, "no") if refused() and request.method == "PATCH" and part in request.path else None
+
+    return refuse
+
+
+def said(loop: "Loop") -> int:
+    """Events recorded so far; nothing posts them here."""
+    return loop.recorder._waiting.qsize()
+
+
+ABOUT = {"apiVersion": "topgraft.dev/v1alpha1", "kind": "Model", "namespace": "ns", "name": "m", "uid": "model"}
+NEWS = (Event(ABOUT, "Normal", "TrafficSwitched", "x"),)
 
 
 class Loop:
@@ -151,6 +167,68 @@ async def test_a_refused_write_does_not_hold_up_the_others(api: FakeApi) -> None
 
     async with running(api, plan):
         await eventually(lambda: "/api/v1/namespaces/ns/services/m" in api.objects)
+
+
+async def test_a_refused_switch_tells_no_event_and_waits_for_its_next_try(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "FIRST_WAIT", 0.1)
+    full = [True]
+    api.faults.append(refusing("/services/", lambda: full[0]))
+    plans = []
+
+    def plan(observed: Observed) -> Plan:
+        plans.append(1)
+        return Plan() if observed.services else Plan((Switch(child("Service", "m", "d"), None),), NEWS, 0.0)
+
+    async with running(api, plan) as loop:
+        await eventually(lambda: sum("/services/" in write for write in loop.writes()) >= 3)
+        assert len(plans) < 20
+        assert said(loop) == 0
+        full[0] = False
+        await eventually(lambda: bool(loop.mirror.services.owned_by(KEY)))
+        assert said(loop) == 1, "told with the write that made it true"
+
+
+async def test_a_refused_child_keeps_back_no_event(api: FakeApi) -> None:
+    api.faults.append(refusing("/pods/"))
+
+    def plan(observed: Observed) -> Plan:
+        assert observed.model
+        known = observed.model.status.state == "STARTING"
+        return Plan((*(() if known else (told(state="STARTING"),)), Apply(child("Pod", "p"))), () if known else NEWS)
+
+    async with running(api, plan) as loop:
+        await eventually(lambda: bool(loop.refusals.texts(KEY)) and idle(loop)())
+        assert said(loop) == 1, "its status is written, and no later plan would tell it"
+
+
+async def test_a_refused_status_stops_no_other_write_and_is_tried_again(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "FIRST_WAIT", 0.05)
+    full = [True]
+    api.faults.append(refusing("/models/m/status", lambda: full[0]))
+    plans = []
+
+    def plan(observed: Observed) -> Plan:
+        assert observed.model
+        plans.append(1)
+        if observed.model.status.state == "STARTING":
+            return Plan()
+        children = () if observed.pods else (Apply(child("Pod", "p")),)
+        return Plan((told(state="STARTING"), *children), NEWS, 0.0)
+
+    async with running(api, plan) as loop:
+        await eventually(lambda: "/api/v1/namespaces/ns/pods/p" in api.objects and idle(loop)())
+        assert loop.refusals.texts(KEY) == {"Model/m/status": "no"}
+        await eventually(lambda: sum("/models/" in write for write in loop.writes()) >= 3)
+        assert len(plans) < 20
+        assert said(loop) == 0
+        full[0] = False
+        await eventually(lambda: loop.refusals.texts(KEY) == {} and idle(loop)())
+        assert api.objects[MODEL_PATH]["status"] == {"state": "STARTING"}
+        assert said(loop) == 1
 
 
 async def test_a_stale_switch_looks_again_at_the_live_service(api: FakeApi) -> None:
@@ -286,17 +364,39 @@ async def test_a_server_in_trouble_is_asked_again(api: FakeApi) -> None:
         await eventually(lambda: "/api/v1/namespaces/ns/pods/p" in api.objects)
 
 
-async def test_a_plan_that_fails_is_tried_again_and_stops_nobody_else(api: FakeApi) -> None:
+async def test_a_plan_that_fails_is_tried_again_and_stops_nobody_else(
+    api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[str] = []
+
+    def plan(observed: Observed) -> Plan:
+        calls.append(observed.name)
+        if calls.count("m") < 4 and observed.name == "m":
+            raise RuntimeError("a bug")
+        return Plan()
+
+    other = {**MODEL_OBJECT, "metadata": {**MODEL_OBJECT["metadata"], "name": "n", "uid": "other"}}
+    async with running(api, plan) as loop:
+        loop.mirror.watched(MODEL, other, gone=False)
+        await eventually(lambda: calls.count("m") == 4)
+    assert calls.index("n") < 3, "the other Model's turn comes before the third try"
+    told_of = [record.__dict__.get("model") for record in caplog.records if record.exc_info]
+    assert told_of == ["m"] * 3
+
+
+async def test_idle_turns_leave_the_loop_to_others(api: FakeApi) -> None:
     calls: list[int] = []
 
     def plan(observed: Observed) -> Plan:
         calls.append(1)
-        if len(calls) < 4:
-            raise RuntimeError("a bug")
+        if len(calls) < 500:
+            loop.queue.add(KEY)
         return Plan()
 
-    async with running(api, plan):
-        await eventually(lambda: len(calls) == 4)
+    async with running(api, plan) as loop:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(calls) < 20
 
 
 async def test_a_deletion_is_done_once_for_exactly_the_object_meant(api: FakeApi) -> None:
