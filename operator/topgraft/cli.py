@@ -36,6 +36,7 @@ def _add_operator(parser: argparse.ArgumentParser) -> None:
     add("--image", default=env.get("TOPGRAFT_IMAGE", ""), help="this operator's image, for preflights; $TOPGRAFT_IMAGE")
     add("--workers", type=_positive, default=20, metavar="N", help="Models worked on at once (default: 20)")
     add("--max-concurrent-rollouts", type=_positive, metavar="N", help="rollouts in progress at once (default: any)")
+    add("--max-concurrent-rollouts-per-namespace", type=_positive, metavar="N", help="the same in any one namespace")
     add("--no-armed-standby", dest="armed_standby", action="store_false", help="write no standby EndpointSlices")
     add("--log-format", choices=("json", "text"), default="json")
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
@@ -49,7 +50,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version  # noqa: PLC0415
 
-        parser.exit(0, f"topgraft {version('topgraft')}\n")
+        sys.stdout.write(f"topgraft {version('topgraft')}\n")
+        parser.exit()
 
 
 def _positive(text: str) -> int:

@@ -48,13 +48,14 @@ API_RETRY_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says. No `namespaces`: the whole cluster. No `max_concurrent_rollouts`: no limit."""
+    """What the command line says. No `namespaces`: the whole cluster. No `max_concurrent_rollouts…`: no limit."""
 
     namespaces: tuple[str, ...]
     lease_namespace: str
     image: str
     workers: int
     max_concurrent_rollouts: int | None
+    max_concurrent_rollouts_per_namespace: int | None
     armed_standby: bool
     host: str
     port: int
@@ -80,7 +81,8 @@ class Operator:
         self.queue = WorkQueue()
         self.mirror = Mirror(self.queue.add, by_namespace=bool(options.namespaces))
         self.recorder = Recorder(self.client, self.elector.identity)
-        slots = Slots(options.max_concurrent_rollouts, self.mirror.models)
+        limits = options.max_concurrent_rollouts, options.max_concurrent_rollouts_per_namespace
+        slots = Slots(*limits, self.mirror.models)
         settings = Settings(image=options.image, armed_standby=options.armed_standby)
         refusals, clock = Refusals(), Clock()
         observer = Observer(self.client, self.mirror, refusals=refusals, slots=slots, settings=settings, clock=clock)
@@ -240,6 +242,7 @@ def main(arguments: argparse.Namespace) -> int:
         image=arguments.image,
         workers=arguments.workers,
         max_concurrent_rollouts=arguments.max_concurrent_rollouts,
+        max_concurrent_rollouts_per_namespace=arguments.max_concurrent_rollouts_per_namespace,
         armed_standby=arguments.armed_standby,
         host=arguments.host,
         port=arguments.port,

@@ -92,6 +92,7 @@ async def test_probes_and_metrics(api: FakeApi, monkeypatch: pytest.MonkeyPatch)
         (["operator"], "TOPGRAFT_IMAGE"),
         (["operator", "--workers", "0"], "not a positive whole number"),
         (["operator", "--max-concurrent-rollouts", "many"], "not a positive whole number"),
+        (["operator", "--max-concurrent-rollouts-per-namespace", "0"], "not a positive whole number"),
         (["digest"], "--volume"),
     ],
 )

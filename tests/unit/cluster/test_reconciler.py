@@ -73,7 +73,7 @@ class Loop:
         self.mirror = Mirror(self.queue.add)
         self.refusals = Refusals()
         self.recorder = Recorder(client, "test")
-        slots = Slots(None, self.mirror.models)
+        slots = Slots(None, None, self.mirror.models)
         parts = {"refusals": self.refusals, "slots": slots, "clock": Clock()}
         looks = Observer(client, self.mirror, settings=Settings(image="i"), **parts)
         self.reconciler = Reconciler(
