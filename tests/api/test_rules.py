@@ -217,6 +217,13 @@ REFUSED = [
     Refused(
         M,
         "spec.serving.volumes",
+        [{"name": "artifact-a", "mountPath": "/a", "emptyDir": {}}],
+        "spec.serving.volumes[0]",
+        "must not be named artifact-… or topgraft-tmp nor be mounted at /tmp",
+    ),
+    Refused(
+        M,
+        "spec.serving.volumes",
         many(2, mountPath="/a", emptyDir={}),
         "spec.serving.volumes",
         "every volume must have a mountPath of its own",

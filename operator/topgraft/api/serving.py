@@ -66,7 +66,11 @@ class ServingVolume(Wire):
         Rule(
             "[has(self.emptyDir), has(self.configMap), has(self.secret)].filter(x, x).size() == 1",
             "must have exactly one source of emptyDir, configMap, secret",
-        )
+        ),
+        Rule(
+            "!self.name.startsWith('artifact-') && self.name != 'topgraft-tmp' && self.mountPath != '/tmp'",
+            "must not be named artifact-… or topgraft-tmp nor be mounted at /tmp: Topgraft's own volumes are",
+        ),
     )
 
     name: VolumeName

@@ -79,12 +79,9 @@ class World:
     def remove(self, kind: str, name: str) -> None:
         self.objects.pop((kind, name), None)
 
-    def annotate(self, kind: str, name: str, **annotations: str) -> None:
-        meta = self.objects[kind, name]["metadata"]
-        meta["annotations"] = {
-            **meta.get("annotations", {}),
-            **{k.replace("__", "/").replace("_", "-"): v for k, v in annotations.items()},
-        }
+    def annotations(self, kind: str, name: str) -> dict[str, str]:
+        found: dict[str, str] = self.objects[kind, name]["metadata"].setdefault("annotations", {})
+        return found
 
     # -- the API server ---------------------------------------------------------------------------------------------
     def _store(self, body: dict[str, Any], *, spec_changed: bool = True) -> None:
@@ -320,10 +317,13 @@ class World:
         service = self.objects.get(("Service", MODEL))
         return service["spec"]["selector"].get(views.VERSION_LABEL) if service else None
 
+    def tag_of(self, version: str | None) -> str | None:
+        record = self.objects.get(("ModelVersion", version or ""))
+        return record["spec"]["adapter"]["image"].rpartition(":")[2] if record else None
+
     @property
     def serving_tag(self) -> str | None:
-        version = self.objects.get(("ModelVersion", self.serving or ""))
-        return version["spec"]["adapter"]["image"].rpartition(":")[2] if version else None
+        return self.tag_of(self.serving)
 
     def conditions(self, kind: str, name: str) -> dict[str, tuple[str, str]]:
         found = self.objects[kind, name].get("status", {}).get("conditions", [])
