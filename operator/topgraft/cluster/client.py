@@ -35,7 +35,6 @@ FIELD_MANAGER = "topgraft"
 DECISION = "topgraft.dev/decision"
 TIMEOUT = 10.0
 """Seconds for any request: a write that hangs longer is looked at again, it is idempotent."""
-PAGE = 100
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 JSON = "application/json"
@@ -93,7 +92,7 @@ class Client:
 
         `fields` is a field selector.
         """
-        query = {"limit": str(PAGE)}
+        query = {"limit": str(kind.page)}
         if kind.selector:
             query["labelSelector"] = kind.selector
         if fields:

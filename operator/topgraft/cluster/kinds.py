@@ -14,6 +14,8 @@ class Kind:
     name: str
     selector: str | None = None
     """Server-side label selector of lists and watches: what lacks it is not ours to keep in memory."""
+    page: int = 100
+    """Objects in one answer of a list."""
 
     def url(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
@@ -26,9 +28,12 @@ class Kind:
 GROUP, VERSION = "topgraft.dev", "v1alpha1"
 OWNED = "topgraft.dev/model"
 
-MODEL = Kind(GROUP, VERSION, "models", "Model")
-MODEL_VERSION = Kind(GROUP, VERSION, "modelversions", "ModelVersion")
-ADAPTER_UPGRADE = Kind(GROUP, VERSION, "adapterupgrades", "AdapterUpgrade")
+SMALL_PAGE = 20
+"""For kinds whose objects users fill: each may be 1 MiB or more, and a page is in memory at once, three times."""
+
+MODEL = Kind(GROUP, VERSION, "models", "Model", page=SMALL_PAGE)
+MODEL_VERSION = Kind(GROUP, VERSION, "modelversions", "ModelVersion", page=SMALL_PAGE)
+ADAPTER_UPGRADE = Kind(GROUP, VERSION, "adapterupgrades", "AdapterUpgrade", page=SMALL_PAGE)
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment", OWNED)
 POD = Kind("", "v1", "pods", "Pod", OWNED)
 SERVICE = Kind("", "v1", "services", "Service", OWNED)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
@@ -14,6 +16,7 @@ from topgraft.cluster.kinds import (
     ADAPTER_UPGRADE,
     DEPLOYMENT,
     ENDPOINT_SLICE,
+    GROUP,
     MODEL,
     MODEL_VERSION,
     OWNED,
@@ -23,6 +26,9 @@ from topgraft.cluster.kinds import (
 )
 from topgraft.cluster.queue import Key
 from topgraft.rollout.views import Deployment, EndpointSlice, Pod, Service
+
+PREFIX = f"{GROUP}/"
+View = TypeVar("View", bound=BaseModel)
 
 
 def _itself(obj: Object) -> Key | None:
@@ -38,6 +44,24 @@ def _by_label(obj: Object) -> Key | None:
     return (obj["metadata"]["namespace"], name) if name else None
 
 
+def _slim(obj: Object) -> Object:
+    """Without the annotations of others, which the operator never reads and which may be 256 KiB for each object."""
+    slim = {**obj, "metadata": _ours_alone(obj["metadata"])}
+    template = (obj.get("spec") or {}).get("template")
+    if template and template.get("metadata"):
+        slim["spec"] = {**obj["spec"], "template": {**template, "metadata": _ours_alone(template["metadata"])}}
+    return slim
+
+
+def _ours_alone(meta: Object) -> Object:
+    annotations = (meta.get("annotations") or {}).items()
+    return {**meta, "annotations": {name: text for name, text in annotations if name.startswith(PREFIX)}}
+
+
+def _cache(view: type[View], owner_of: Callable[[Object], Key | None]) -> Cache[View]:
+    return Cache(lambda obj: view.model_validate(_slim(obj)), owner_of)
+
+
 class Mirror:
     """The caches of all kinds. Whatever changes one wakes the Model that it belongs to."""
 
@@ -46,13 +70,13 @@ class Mirror:
         self._wake = wake
         self._by_namespace = by_namespace
         self.echoes = Echoes()
-        self.models = Cache(Model.model_validate, _itself)
-        self.versions = Cache(ModelVersion.model_validate, _by_reference)
-        self.upgrades = Cache(AdapterUpgrade.model_validate, _by_reference)
-        self.deployments = Cache(Deployment.model_validate, _by_label)
-        self.pods = Cache(Pod.model_validate, _by_label)
-        self.services = Cache(Service.model_validate, _by_label)
-        self.slices = Cache(EndpointSlice.model_validate, _by_label)
+        self.models = _cache(Model, _itself)
+        self.versions = _cache(ModelVersion, _by_reference)
+        self.upgrades = _cache(AdapterUpgrade, _by_reference)
+        self.deployments = _cache(Deployment, _by_label)
+        self.pods = _cache(Pod, _by_label)
+        self.services = _cache(Service, _by_label)
+        self.slices = _cache(EndpointSlice, _by_label)
         self._caches: dict[Kind, Cache[Any]] = {
             MODEL: self.models,
             MODEL_VERSION: self.versions,

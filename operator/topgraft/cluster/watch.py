@@ -12,7 +12,7 @@ import kopf
 from kubernetes.aio.client import ApiClient
 
 from topgraft.cluster.cache import Object
-from topgraft.cluster.kinds import WATCHED, Kind
+from topgraft.cluster.kinds import SMALL_PAGE, WATCHED, Kind
 from topgraft.cluster.mirror import Mirror
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,8 @@ def settings() -> kopf.OperatorSettings:
     chosen.peering.standalone = True
     # Neither namespaces nor CRDs need to be listed; missing CRDs are noticed before kopf starts.
     chosen.scanning.disabled = True
-    chosen.watching.chunk_size = 100
+    # One setting for all kinds, so the one for the largest objects.
+    chosen.watching.chunk_size = SMALL_PAGE
     # Each object's last event stays in memory for this time: with the default of 5 s that is all objects at the start.
     chosen.queueing.idle_timeout = 0.1
     chosen.watching.inactivity_timeout = 70

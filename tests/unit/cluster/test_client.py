@@ -1,5 +1,6 @@
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -172,14 +173,11 @@ async def test_delete_hits_only_the_object_that_was_meant(api: FakeApi) -> None:
     assert await client.delete(SERVICE, "ns", "m", live["metadata"]["uid"]) is None
 
 
-async def test_lists_come_in_pages_of_one_version(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("topgraft.cluster.client.PAGE", 2)
-    client = api.client()
+async def test_lists_come_in_pages_of_one_version(api: FakeApi) -> None:
+    client, kind = api.client(), replace(SERVICE, page=2)
     for number in range(5):
         await client.apply(SERVICE, service(name=f"s{number}"))
-    pages = [
-        ([one["metadata"]["name"] for one in page], version) async for page, version in client.pages(SERVICE, "ns")
-    ]
+    pages = [([one["metadata"]["name"] for one in page], version) async for page, version in client.pages(kind, "ns")]
     assert [names for names, _ in pages] == [["s0", "s1"], ["s2", "s3"], ["s4"]]
     assert len({version for _, version in pages}) == 1
     assert all("labelSelector=topgraft.dev/model" in path for method, path in api.requests if method == "GET")
