@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import yaml
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
@@ -61,7 +62,7 @@ class FaultyApi:
         return path
 
     @contextmanager
-    def running(self) -> Iterator[FaultyApi]:
+    def running(self) -> Iterator[Self]:
         ready, stop = threading.Event(), asyncio.Event()
 
         def work() -> None:
