@@ -35,6 +35,8 @@ class Cache(Generic[View]):
         self._owner_of = owner_of
         self._owned: dict[Key, dict[str, Entry[View]]] = {}
         self._owner_by_uid: dict[str, Key] = {}
+        self.changes = 0
+        """Counts up with every change of what is kept."""
         # uid → version at which it went. The response to a write can arrive after the news of the deletion; an object
         # whose label was taken away and given back comes with a later version.
         self._gone: OrderedDict[str, int] = OrderedDict()
@@ -74,6 +76,7 @@ class Cache(Generic[View]):
         if before is not None and before != owner:
             self._drop(uid)
         if owner is not None:
+            self.changes += 1
             self._owned.setdefault(owner, {})[uid] = Entry(version, view)
             self._owner_by_uid[uid] = owner
         return touched
@@ -101,6 +104,7 @@ class Cache(Generic[View]):
     def _drop(self, uid: str) -> Key | None:
         owner = self._owner_by_uid.pop(uid, None)
         if owner is not None:
+            self.changes += 1
             entries = self._owned[owner]
             del entries[uid]
             if not entries:

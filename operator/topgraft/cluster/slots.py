@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from topgraft.api.model import Model
 from topgraft.cluster.cache import Cache
@@ -24,12 +25,16 @@ class Slots:
         self._per_namespace = per_namespace
         self._models = models
         self._starting: set[Key] = set()
+        self._scanned = -1
+        self._states: dict[Key, State] = {}
+        self._in_progress: frozenset[Key] = frozenset()
+        self._queued: tuple[Key, ...] = ()
 
     def may_start(self, key: Key) -> bool:
         if self._unlimited or self.holds(key):
             return True
-        waiting = self._waiting()
-        return key in self._allot(waiting if key in waiting else [*waiting, key])
+        self._scan()
+        return key in self._allot(self._queued if key in self._queued else (*self._queued, key))
 
     def starting(self, key: Key) -> None:
         """Take a slot for a rollout whose status is about to be written: no await between `may_start` and this."""
@@ -46,18 +51,18 @@ class Slots:
 
     def next(self) -> list[Key]:
         """The waiting Models that may start now."""
-        return [] if self._unlimited else self._allot(self._waiting())
+        if self._unlimited:
+            return []
+        self._scan()
+        return self._allot(self._queued)
 
     @property
     def _unlimited(self) -> bool:
         return self._limit is None and self._per_namespace is None
 
-    def _running(self) -> set[Key]:
-        return self._starting | {key for key, model in self._all() if _runs(model)}
-
     def _allot(self, waiting: Iterable[Key]) -> list[Key]:
         """Those who get what is free, in order. One whose namespace is full holds up nobody of another."""
-        running = self._running()
+        running = self._starting | self._in_progress
         taken = Counter(namespace for namespace, _ in running)
         chosen: list[Key] = []
         for key in waiting:
@@ -69,12 +74,33 @@ class Slots:
                 taken[key[0]] += 1
         return chosen
 
-    def _waiting(self) -> list[Key]:
-        waiting = [(since, key) for key, model in self._all() if (since := _queued_since(model)) is not None]
-        return [key for _, key in sorted(waiting)]
+    def _scan(self) -> None:
+        """Bring the lists up to date. Every turn of every Model asks: only what changed since is read anew."""
+        if self._scanned == self._models.changes:
+            return
+        self._scanned = self._models.changes
+        states: dict[Key, State] = {}
+        for key in self._models.owners():
+            models, known = self._models.owned_by(key), self._states.get(key)
+            # Tuples of the same objects are equal without a look into them.
+            states[key] = known if known is not None and known.models == models else _state(models)
+        self._states = states
+        self._in_progress = frozenset(key for key, state in states.items() if state.runs)
+        waiting = [(state.queued_since, key) for key, state in states.items() if state.queued_since is not None]
+        self._queued = tuple(key for _, key in sorted(waiting))
 
-    def _all(self) -> list[tuple[Key, Model]]:
-        return [(key, model) for key in self._models.owners() for model in self._models.owned_by(key)]
+
+class State(NamedTuple):
+    """What counts of the Models of one name."""
+
+    models: tuple[Model, ...]
+    runs: bool
+    queued_since: datetime | None
+
+
+def _state(models: tuple[Model, ...]) -> State:
+    since = (time for model in models if (time := _queued_since(model)) is not None)
+    return State(models, any(_runs(model) for model in models), min(since, default=None))
 
 
 def _runs(model: Model) -> bool:

@@ -86,6 +86,17 @@ def test_an_unreadable_object_is_left_out_and_the_rest_goes_on() -> None:
     assert cache.observe(obj("b", 5)) == {M}
 
 
+def test_changes_are_counted_and_repetitions_are_not() -> None:
+    cache = make()
+    counts = [cache.changes]
+    for step in (lambda: cache.observe(obj("a", 5)), lambda: cache.forget("a", 6)):
+        step()
+        counts.append(cache.changes)
+        step()
+        assert cache.changes == counts[-1]
+    assert len(set(counts)) == 3
+
+
 def test_nothing_stays_behind_for_an_owner_without_objects() -> None:
     cache = make()
     cache.observe(obj("a", 5))

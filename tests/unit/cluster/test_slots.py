@@ -112,6 +112,18 @@ def test_one_namespace_does_not_take_all_slots() -> None:
     assert slots.next() == [greedy[1]]
 
 
+def test_a_model_that_goes_frees_its_slot() -> None:
+    fleet = Fleet()
+    slots = Slots(1, None, fleet.models)
+    fleet.set("a", rolling=True)
+    waiting = fleet.set("b", queued=1)
+    assert slots.next() == []
+    fleet.models.forget("a", 99)
+    assert slots.next() == [waiting]
+    fleet.models.forget("b", 99)
+    assert slots.next() == []
+
+
 def test_the_limit_of_a_namespace_works_alone() -> None:
     fleet = Fleet()
     slots = Slots(None, 1, fleet.models)
