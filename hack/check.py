@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,10 +30,14 @@ _LINT = {
     "crds current": ["python", "hack/crds.py", "--check"],
     "manifests current": ["python", "hack/manifests.py", "--check"],
 }
-# folders -> seconds that one test may take
-_UNIT = (("tests/unit", 120), ("sdk/tests", 120), ("examples", 120))
-_API = (("tests/api", 120),)
-_CLUSTER = (("tests/cluster", 600),)
+# folder, seconds that one test may take, further options
+_UNIT = (
+    ("tests/unit", 600, ["-q", "-n2"]),
+    ("sdk/tests", 120, ["-q", "-n2", "-pno:asyncio"]),
+    ("examples", 120, ["-q"]),
+)
+_API = (("tests/api", 120, ["-q"]),)
+_CLUSTER = (("tests/cluster", 600, ["-v"]),)
 
 
 class Report:
@@ -77,25 +81,36 @@ def lint(report: Report) -> None:
         report.add(name, time.monotonic() - began, done.returncode == 0, "")
 
 
-def tests(report: Report, folders: tuple[tuple[str, int], ...], full: bool) -> None:
+def tests(report: Report, folders: Iterable[tuple[str, int, list[str]]], full: bool) -> None:
     """pytest in each folder, its output as it comes."""
-    for folder, seconds in folders:
+    for folder, seconds, options in folders:
         print(f"\n== {folder}", flush=True)
         began = time.monotonic()
-        command = [BIN / "python", "-m", "pytest", folder, "-q", f"--timeout={seconds}", "--durations=5"]
+        command = [str(BIN / "python"), "-m", "pytest", folder, f"--timeout={seconds}", "--durations=5", *options]
         command += ["-m", ""] if full else []
-        code, last = _show([str(word) for word in command])
+        code, last = _show(command)
         report.add(folder, time.monotonic() - began, code in {0, _NO_TESTS}, last)
 
 
 def _show(command: list[str]) -> tuple[int, str]:
+    """Run it, its output shown; returns the exit status and the last line."""
     last = ""
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
             last = line.strip() or last
         return process.wait(), last.strip("= ")
+    finally:
+        if process.poll() is None:  # we are told to stop: pytest takes down what its fixtures started only on SIGINT
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 @contextmanager
