@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import time
@@ -31,7 +32,8 @@ from support.stage import (
 from support.watched import Body
 
 LOCAL = os.environ.get("CLUSTER", "local") == "local"
-REGISTRY_PORT = 5999
+REGISTRY_PORT = 20000 + secrets.randbelow(10000)
+"""Another one in every run: the node keeps what it has pulled, by the registry's name."""
 NODE_LABEL = "topgraft.dev/test-pool"
 
 
