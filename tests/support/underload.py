@@ -53,7 +53,8 @@ def noticed(stage: Stage, name: str, version: str) -> float:
         if was_ready:
             return 0.0
         lost.append(at)
-    return epoch(max(lost)) if lost and max(lost) else 0.0
+    last = max(lost, default=0.0)
+    return epoch(last) if last else 0.0
 
 
 def lost_connections(answers: Iterable[Answer]) -> Answers:
