@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from topgraft.rollout.situation import Situation
 
 
+SLOW = ("DigestDeadlineExceeded",)
+"""Errors of a check that its volume, not the version, is to blame for."""
+
+
 def serving_fault(at: Situation) -> Fault | None:
     """Why what serves should be left now. `content` tells whether it is the version's own fault.
 
@@ -40,8 +44,8 @@ def _all_gone(at: Situation, serving: str | None, since: datetime) -> Fault | No
     if pods and all(_out_of_reach(pod) for pod in pods):
         return Fault("NodeNotReady", f"the nodes of all pods of {serving!r} do not answer", False, since, True)
     told = next((c.message for p in pods if (c := p.condition("Ready")) and c.message), "")
-    text = told or (f"{len(pods)} pods" if pods else "there is none")
-    return Fault("NoReadyPods", f"no pod of {serving!r} is ready: {text}", True, since, True)
+    text = f"no pod of {serving!r} is ready: {told or f'it has {len(pods)} pods'}"
+    return Fault("NoReadyPods", text, True, since, True)
 
 
 def _out_of_reach(pod: Pod) -> bool:
@@ -94,6 +98,8 @@ def preparation_fault(at: Situation) -> Fault | None:
     pod, report = at.preflight, at.report(candidate)
     if pod is not None and (pod.status.phase == "Pending" or (report is not None and report.lost)):
         found += faults_of([pod], None, at.seen.pod_events)
+    if report is not None and report.error is not None and report.error[0] in SLOW:
+        found.append(Fault(*report.error, False, at.now))
     for kind, name in (("Pod", preflight_name(candidate.metadata.name)), ("Service", at.model.metadata.name)):
         if text := at.seen.refusals.get(f"{kind}/{name}"):
             found.append(refusal_fault(f"{kind} {name!r}", text, at.now))

@@ -23,7 +23,8 @@ class Settings:
 class Observed:
     """One Model and all that belongs to it, as the caches and a few live reads show it.
 
-    `refusals`: "Kind/name" → what the API server answered to the last try to write that object (quota, admission).
+    `refusals`: "Kind/name" → what the API server answered to the last try to write that object (quota, admission);
+    "Kind/name/status" for its status.
     `pod_events`: uid of a pod that waits for its containers → text of its newest Warning event (a failed mount).
     `claims`: PersistentVolumeClaim name → the claim, or None when it does not exist; read when a plan asks for it.
     """

@@ -9,7 +9,7 @@ from enum import Enum
 from topgraft.rollout.children import rolls
 from topgraft.rollout.contract import refused, refused_before_start
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
-from topgraft.rollout.health import preparation_fault, runs_without_being_ready
+from topgraft.rollout.health import SLOW, preparation_fault, runs_without_being_ready
 from topgraft.rollout.observed import Observed
 from topgraft.rollout.preflight import recheck_name
 from topgraft.rollout.situation import Situation
@@ -184,7 +184,7 @@ def _refusal(at: Situation) -> Fault | None:
         found = refused(candidate, parent, upgrade, report)
     if found is not None:
         return Fault(found.reason, found.message, True, at.now, True)
-    if report is not None and report.error is not None:
+    if report is not None and report.error is not None and report.error[0] not in SLOW:
         return Fault(report.error[0], report.error[1], True, at.now, True)
     return None
 

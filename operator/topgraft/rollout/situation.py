@@ -275,9 +275,15 @@ class Situation:
         return version is not None and marked is not None and marked != content_of(version)
 
     @property
+    def involved(self) -> frozenset[str | None]:
+        """The versions that anything may happen to on this look."""
+        origin = self.decision.origin if self.decision else None
+        return frozenset((self.serving, self.stable, origin, self.wanted, self.target.version))
+
+    @cached_property
     def mount_clash(self) -> str:
         """A serving volume at, above or below an artifact's path would show other bytes than those that were proved."""
-        for version in self.versions.values():
+        for version in (self.versions[name] for name in sorted(filter(None, self.involved)) if name in self.versions):
             for artifact in version.spec.artifact.volumes:
                 for volume in self.model.spec.serving.volumes:
                     one, other = f"{artifact.mount_path}/", f"{volume.mount_path}/"

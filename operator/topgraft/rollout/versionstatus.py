@@ -18,6 +18,8 @@ from topgraft.rollout.summary import CONTRACT_NONE, ready_says, without_nulls
 def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict[str, Any] | None:
     """A version's status. None while it is a candidate without news: nothing is written before there is something."""
     old, name = version.status, version.metadata.name
+    if name not in at.involved and old.observed_generation == version.metadata.generation and _at_rest(version):
+        return None
     report = at.report(version) if name == at.serving else None
     verified = report is not None and report.error is None and report.complete(version)
     failing = step.failed if at.candidate is not None and name == at.candidate.metadata.name else None
@@ -37,6 +39,11 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
     said = _version_conditions(at, step, version, body)
     body["conditions"] = stamp(said, old.conditions, version.metadata.generation, at.now)
     return without_nulls(body)
+
+
+def _at_rest(version: ModelVersion) -> bool:
+    """Whether its status says already that it does not serve; thousands of such records must cost nothing."""
+    return any(c.type == "Serving" and c.status == "False" for c in version.status.conditions)
 
 
 def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
