@@ -92,7 +92,10 @@ def test_an_upgrade_loses_no_request(stage: Stage, tmp_path: Path, size: Size) -
     assert {answer.value for answer in answers.of(new)} == {LABEL}
 
 
-@pytest.mark.parametrize("killed", [False, True], ids=["operator-alive", "operator-killed"])
+@pytest.mark.parametrize(
+    "killed",
+    [pytest.param(False, id="operator-alive", marks=pytest.mark.full), pytest.param(True, id="operator-killed")],
+)
 def test_a_version_that_dies_is_left_at_once(stage: Stage, tmp_path: Path, killed: bool) -> None:
     suffix = "killed" if killed else "alive"
     names = {case: f"{case}-{suffix}" for case in DIES}
