@@ -217,7 +217,7 @@ class Demo:
         story, versions = self.story, answers.versions()
         # A failed answer names no version; those of the stretch in which the new version was reachable are its own.
         before, after = answers.failures.between(0, noticed), answers.failures.between(noticed)
-        refused = sum(count for error, count in answers.errors().items() if "Refused" in error)
+        refused = sum(count for error, count in answers.errors().items() if "refused" in error)
         story.promise(self._status("RolledBack") == "True", f"RolledBack: {self._message('RolledBack')}")
         story.promise(self._serving() == good, f"{self._serving()} serves again")
         story.tell(f"{len(answers):,} requests: {versions[good]:,} answered by v2, {versions[bad]:,} by v3")

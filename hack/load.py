@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -165,7 +166,9 @@ class _Client:
         except TimeoutError:
             status, error = 0, f"no answer within {_REQUEST_SECONDS} s"
         except (OSError, EOFError, ValueError, LookupError) as problem:
-            status, error = 0, getattr(problem, "strerror", None) or type(problem).__name__
+            # asyncio's own text names the address, which would make each a kind of its own.
+            number = getattr(problem, "errno", None)
+            status, error = 0, os.strerror(number) if number else type(problem).__name__
         if error:
             self.close()
         return Answer(time.time(), round(time.monotonic() - began, 4), self.keep, status, version, value, error)

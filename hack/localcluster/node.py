@@ -171,7 +171,7 @@ def mounts_below(*directories: Path) -> list[Path]:
         point = Path(line.split()[4].encode().decode("unicode_escape"))
         if any(point.is_relative_to(directory) for directory in directories):
             found.append(point)
-    return list(reversed(found))
+    return sorted(found, key=lambda point: len(point.parts), reverse=True)
 
 
 def unmount_below(*directories: Path) -> None:
