@@ -9,9 +9,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -47,11 +46,10 @@ class Case:
     served: tuple[Body, ...] = ()
     status: str = "Unknown"
     tellers: tuple[str, ...] = ("Model",)
-    spec: dict[str, Any] = field(default_factory=dict)
 
 
-def _served(name: str, **spec: Any) -> tuple[Body, ...]:
-    return (model(name, **spec), version(name, "v1"))
+def _served(name: str) -> tuple[Body, ...]:
+    return (model(name), version(name, "v1"))
 
 
 def _with_env(body: Body) -> Body:
@@ -125,8 +123,8 @@ QUOTA = [
     Case(
         "deadline",
         "EnvironmentNotReady",
-        (upgrade("deadline", "v2"),),
-        _served("deadline", strategy={**QUICK["strategy"], "progressDeadlineSeconds": FAIL_FAST_SECONDS + 2}),
+        (model("deadline", strategy={**QUICK["strategy"], "progressDeadlineSeconds": 30}), upgrade("deadline", "v2")),
+        _served("deadline"),
         status="False",
         tellers=("Model", "AdapterUpgrade"),
     ),
