@@ -105,7 +105,8 @@ def _probes(model: Model, version: ModelVersion) -> dict[str, Any]:
     each = {"periodSeconds": 1, "timeoutSeconds": 1}
     return {
         "startupProbe": {**ready, **each, "failureThreshold": probes.startup_seconds},
-        "readinessProbe": {**ready, **each, "failureThreshold": 1},
+        # Twice: one slow answer on a busy node must not send a good version back for ever.
+        "readinessProbe": {**ready, **each, "failureThreshold": 2},
         "livenessProbe": {**alive, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
     }
 
