@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -96,11 +97,24 @@ class Elector:
         if self._renewed_at is None:
             return
         self._renewed_at = None
-        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
         try:
-            await self._client.replace(LEASE, {**self._lease, "spec": spec})
+            await self._give_back()
+        except Conflict:
+            # The end cut a renewal short that the server had stored already: ours is the record before it.
+            with suppress(ClusterError):
+                await self._give_back_after_conflict()
         except ClusterError as error:
             log.warning("the Lease could not be given back and will expire: %s", error)
+
+    async def _give_back(self) -> None:
+        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+        await self._client.replace(LEASE, {**self._lease, "spec": spec})
+
+    async def _give_back_after_conflict(self) -> None:
+        lease = await self._client.get(LEASE, self._namespace, self._name)
+        if (lease.get("spec") or {}).get("holderIdentity") == self.identity:
+            self._lease = lease
+            await self._give_back()
 
     async def _try(self) -> bool:
         asked = elapsed()

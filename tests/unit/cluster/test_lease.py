@@ -89,6 +89,16 @@ async def test_a_clean_end_hands_over_at_once(api: FakeApi) -> None:
     assert not two.standing_by
 
 
+async def test_an_end_in_the_middle_of_a_renewal_hands_over_all_the_same(api: FakeApi) -> None:
+    one, two = elector(api), elector(api)
+    await one.acquire()
+    before = one._lease
+    await one._renew()
+    one._lease = before  # the server has stored the renewal, its answer was cut off
+    await one.release()
+    assert await two._try()
+
+
 async def test_a_restarted_container_of_the_same_pod_does_not_wait(api: FakeApi) -> None:
     before, after = elector(api, pod="pod-a"), elector(api, pod="pod-a")
     await before.acquire()
