@@ -28,11 +28,11 @@ from topgraft.cluster.errors import (
     Unavailable,
 )
 from topgraft.cluster.kinds import SERVICE, Kind
+from topgraft.rollout.views import DECISION
 
 log = logging.getLogger(__name__)
 
 FIELD_MANAGER = "topgraft"
-DECISION = "topgraft.dev/decision"
 TIMEOUT = 10.0
 """Seconds for any request: a write that hangs longer is looked at again, it is idempotent."""
 NO_QUERY: Mapping[str, str] = MappingProxyType({})

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout import render
-from topgraft.rollout.contract import refused_before_start
 from topgraft.rollout.image import Image
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.preflight import preflight_name, preflight_pod, recheck_name, recheck_pod
@@ -54,16 +52,12 @@ def desired_replicas(at: Situation, *, preparing: bool) -> dict[str, int]:
 
 def _may_start(at: Situation, candidate: ModelVersion) -> bool:
     """Once the image's digest is known the candidate starts, beside the checks and not after them."""
-    if refused_before_start(candidate, at.parent(candidate), _upgrade(at)):
+    if at.refused_at_once:
         return False
     if candidate.metadata.name in at.deployments or Image.parse(candidate.spec.adapter.image).digest:
         return True
     report = at.report(candidate)
     return report is not None and (bool(report.image_digest) or report.complete(candidate))
-
-
-def _upgrade(at: Situation) -> AdapterUpgrade | None:
-    return at.target.governing if at.goal.trigger == "Upgrade" else None
 
 
 def _derived_version(at: Situation) -> Iterator[Write]:
@@ -73,7 +67,7 @@ def _derived_version(at: Situation) -> Iterator[Write]:
 
 def _preflight(at: Situation) -> Iterator[Write]:
     candidate = at.candidate
-    if candidate is None or refused_before_start(candidate, at.parent(candidate), _upgrade(at)):
+    if candidate is None or at.refused_at_once:
         return
     name, owner = preflight_name(candidate.metadata.name), at.model.metadata.uid
     if not any(pod.name == name and pod.metadata.owned_by(owner) for pod in at.seen.pods):
@@ -144,12 +138,11 @@ def _arming(at: Situation) -> Iterator[Write]:
     for name, pod in wanted.items():
         if name not in ours:
             yield Apply(render.standby_slice(at.model, pod))
-    listed = {address for s in at.seen.slices if not s.ours for address in s.addresses}
     for name, one in ours.items():
         if name in wanted or not any(render.standby_name(pod.name) == name for pod in at.seen.pods):
             # With the pod gone the garbage collector takes the slice.
             continue
-        if one.version != at.serving or one.addresses <= listed:
+        if one.version != at.serving or one.addresses <= at.listed:
             # A standby that took over keeps its slices until the controller's list its pods: a slice deleted before
             # makes kube-proxy sync at once and then hold the real change back for its minSyncPeriod, a second.
             yield disarm(one)
@@ -165,8 +158,7 @@ def _standby_pods(at: Situation) -> tuple[Pod, ...]:
     if not armed or back is None or service is None or service.selects != at.serving:
         return ()
     pods = tuple(p for p in at.pods(back) if p.ready and p.status.pod_ip)
-    taken = {address for s in at.seen.slices if not s.ours for address in s.addresses}
-    return pods if not taken & render.addresses(pods) else ()
+    return pods if not at.listed & render.addresses(pods) else ()
 
 
 def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iterator[Write]:

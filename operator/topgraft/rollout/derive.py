@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
+from topgraft.api.meta import API_VERSION
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.views import MODEL_LABEL
 
-API_VERSION = "topgraft.dev/v1alpha1"
 DESCRIPTIVE = ("visibility", "metadata", "license", "description", "notes")
 
 

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from topgraft.rollout.termination import clean, error_in, parse
+from topgraft.rollout.termination import MESSAGE_LIMIT, clean, error_in, parse
 from topgraft.rollout.views import ContainerStatus, Deployment, Pod
-
-MESSAGE_LIMIT = 700
 
 _NOT_FOUND = re.compile(r"not found|manifest unknown|name unknown|does not exist", re.IGNORECASE)
 _UNREACHABLE = re.compile(

@@ -23,12 +23,11 @@ from topgraft.rollout.podspec import (
     scratch_volumes,
     together,
 )
-from topgraft.rollout.termination import clean, error_in, parse
+from topgraft.rollout.termination import MESSAGE_LIMIT, clean, error_in, parse
 from topgraft.rollout.views import ContainerStatus, Pod
 
 ATTEMPT = "topgraft.dev/attempt"
 DIGEST_DEADLINE_SECONDS = 6 * 3600
-MESSAGE_LIMIT = 700
 GONE = ("Evicted", "NodeLost", "Shutdown")
 """Reasons of a pod that ended through no fault of its containers."""
 LIMITS = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from topgraft.rollout.children import rolls
-from topgraft.rollout.contract import refused, refused_before_start
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.health import SLOW, preparation_fault, runs_without_being_ready
 from topgraft.rollout.observed import Observed
@@ -176,12 +175,7 @@ def _digesting(at: Situation) -> bool:
 def _refusal(at: Situation) -> Fault | None:
     candidate = at.candidate
     assert candidate is not None
-    upgrade = at.target.governing if at.goal.trigger == "Upgrade" else None
-    parent = at.parent(candidate)
-    found = refused_before_start(candidate, parent, upgrade)
-    report = at.report(candidate)
-    if found is None and report is not None and report.error is None and report.complete(candidate):
-        found = refused(candidate, parent, upgrade, report)
+    report, found = at.report(candidate), at.refusal
     if found is not None:
         return Fault(found.reason, found.message, True, at.now, True)
     if report is not None and report.error is not None and report.error[0] not in SLOW:

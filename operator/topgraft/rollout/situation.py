@@ -9,6 +9,7 @@ from functools import cached_property
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.rollout import health
+from topgraft.rollout.contract import Refusal, refused, refused_before_start
 from topgraft.rollout.derive import content_of
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.image import Image
@@ -165,7 +166,7 @@ class Situation:
 
     @cached_property
     def policy(self) -> RollbackPolicy:
-        return rollback_policy(self.model, self.target.governing if self.target.trigger == "Upgrade" else None)
+        return rollback_policy(self.model, self.target.order)
 
     @property
     def replicas(self) -> int:
@@ -214,6 +215,26 @@ class Situation:
     def report(self, version: ModelVersion) -> Report | None:
         pod = self._check_pod(preflight_name(version.metadata.name))
         return read_report(pod, version) if pod else None
+
+    @cached_property
+    def refused_at_once(self) -> Refusal | None:
+        """Why the candidate gets no pod at all: the objects alone tell."""
+        candidate = self.candidate
+        return refused_before_start(candidate, self.parent(candidate), self.goal.order) if candidate else None
+
+    @cached_property
+    def refusal(self) -> Refusal | None:
+        """Why the candidate may not serve, by the objects alone or by its complete report."""
+        candidate = self.candidate
+        report = self.report(candidate) if candidate else None
+        if self.refused_at_once or candidate is None or report is None or not report.complete(candidate):
+            return self.refused_at_once
+        return refused(candidate, self.parent(candidate), self.goal.order, report)
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """The addresses in the controller's slices: where the Service's requests can go."""
+        return frozenset(address for one in self.seen.slices if not one.ours for address in one.addresses)
 
     def parent(self, version: ModelVersion) -> ModelVersion | None:
         return self.versions.get(version.spec.parent_version or "")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from topgraft.rollout import render
-from topgraft.rollout.contract import refused, refused_before_start
-from topgraft.rollout.faults import MESSAGE_LIMIT
 from topgraft.rollout.instructions import Event, Plan, Switch
 from topgraft.rollout.situation import Situation
+from topgraft.rollout.termination import MESSAGE_LIMIT
 from topgraft.rollout.views import APPLIED, DECISION, Decision
 
 REPAIR_SECONDS = 5.0
@@ -47,8 +46,7 @@ def _events(at: Situation, move: Move) -> tuple[Event, ...]:
 
 def regarding(at: Situation) -> dict[str, str]:
     """Events are about the upgrade that gave the order, else about the Model."""
-    upgrade = at.target.governing if at.target.trigger == "Upgrade" else None
-    subject = upgrade or at.model
+    subject = at.target.order or at.model
     return {
         "apiVersion": subject.api_version,
         "kind": subject.kind,
@@ -138,9 +136,7 @@ def verified(at: Situation) -> bool:
     report = at.report(candidate) if candidate else None
     if candidate is None or report is None or not report.complete(candidate):
         return False
-    upgrade = at.target.governing if at.goal.trigger == "Upgrade" else None
-    parent = at.parent(candidate)
-    return not (refused_before_start(candidate, parent, upgrade) or refused(candidate, parent, upgrade, report))
+    return at.refusal is None
 
 
 def _repair(at: Situation) -> Move | None:

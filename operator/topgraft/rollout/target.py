@@ -36,6 +36,11 @@ class Target:
     reason: str = ""
     message: str = ""
 
+    @property
+    def order(self) -> AdapterUpgrade | None:
+        """The upgrade that asked for this version; None where a pin, the base or a fallback did."""
+        return self.governing if self.trigger == "Upgrade" else None
+
 
 def seniority(upgrade: AdapterUpgrade) -> tuple[str, str]:
     return (upgrade.metadata.creation_timestamp.isoformat(), upgrade.metadata.name)
@@ -214,7 +219,7 @@ def _no_version(target: Target, versions: dict[str, ModelVersion]) -> Target:
 
 def attempt_hash(model: Model, versions: dict[str, ModelVersion], target: Target) -> str:
     """Identity of an attempt: content, policy, what is allowed, retry tokens. A failure is remembered under it."""
-    upgrade = target.governing if target.trigger == "Upgrade" else None
+    upgrade = target.order
     holders = (model, versions.get(target.version or ""), upgrade)
     tokens = [token for holder in holders if holder and (token := holder.metadata.annotations.get(RETRY_AT))]
     allowed = [

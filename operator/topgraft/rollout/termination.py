@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+MESSAGE_LIMIT = 700
+"""Characters of a fault's text: conditions and annotations stay readable, whatever an adapter writes."""
 REASONS = frozenset(
     {
         "ArtifactPathEscapes",

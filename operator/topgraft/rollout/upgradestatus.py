@@ -14,7 +14,7 @@ from topgraft.rollout.contract import artifact_digest
 from topgraft.rollout.image import Image
 from topgraft.rollout.progress import Phase, Progress
 from topgraft.rollout.situation import Situation
-from topgraft.rollout.summary import AWAITED, CONTRACT_NONE, HISTORY_LIMIT, STUCK
+from topgraft.rollout.summary import AWAITED, CONTRACT_NONE, HISTORY_LIMIT, STUCK, without_nulls
 from topgraft.rollout.target import seniority
 from topgraft.rollout.views import RETRY_AT
 
@@ -44,7 +44,7 @@ def upgrade_status(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> di
         body |= _record(at, step, upgrade)
         said = list(_governing(at, step, body))
     body["conditions"] = stamp(said, old.conditions, meta.generation, at.now)
-    return {key: value for key, value in body.items() if value is not None}
+    return without_nulls(body)
 
 
 def _kept(upgrade: AdapterUpgrade) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _history(at: Situation, upgrade: AdapterUpgrade, same: bool) -> list[dict[st
         "outcome": "Succeeded" if succeeded else "Failed" if failed else "Abandoned",
         "reason": ready.reason if failed and ready else None,
     }
-    return [{key: value for key, value in entry.items() if value is not None}, *entries][:HISTORY_LIMIT]
+    return [without_nulls(entry), *entries][:HISTORY_LIMIT]
 
 
 def _governing(at: Situation, step: Progress, body: dict[str, Any]) -> Iterator[Says]:
