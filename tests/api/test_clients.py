@@ -64,11 +64,24 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Model": {
         "visibility": "Private",
         "serving": {"replicas": 1, "terminationGracePeriodSeconds": 30},
-        "strategy": {"type": "BlueGreen", "progressDeadlineSeconds": 600, "failFastSeconds": 20},
-        "rollback": {"automatic": True, "bakeSeconds": 60, "standbySeconds": 600, "standbyReplicas": 1},
+        "strategy": {
+            "type": "BlueGreen",
+            "progressDeadlineSeconds": 600,
+            "failFastSeconds": 20,
+            "whenUnschedulable": "Wait",
+            "requireApproval": False,
+        },
+        "rollback": {
+            "automatic": True,
+            "bakeSeconds": 60,
+            "onInconclusive": "Finish",
+            "watch": "WhileWarm",
+            "standbySeconds": 600,
+            "standbyReplicas": 1,
+        },
         "versionHistoryLimit": 10,
     },
-    "ModelVersion": {"channel": "Production", "adapter": {"contract": "Topgraft"}},
+    "ModelVersion": {"channel": "Production", "adapter": {"contract": "Topgraft"}, "artifact": {"verify": "Full"}},
     "AdapterUpgrade": {"allowRepositoryChange": False, "allowApiBreak": False, "suspend": False},
 }
 

@@ -40,6 +40,13 @@ def many(count: int, **fields: object) -> list[dict[str, object]]:
 
 M, V, U = "Model", "ModelVersion", "AdapterUpgrade"
 VOL = "spec.artifact.volumes"
+SMOKE, GOLDEN = "spec.verification.smoke", "spec.verification.golden"
+FILE = {"configMap": {"name": "golden"}}
+
+
+def expecting(condition: dict[str, object]) -> list[dict[str, object]]:
+    return [{"name": "a", "path": "/", "expect": {"jsonPath": [condition]}}]
+
 
 REFUSED = [
     # Names of the objects
@@ -64,7 +71,7 @@ REFUSED = [
     Refused(M, "spec.replicas", 1, "spec.replicas", "unknown field"),
     Refused(V, "spec.artifact.digests", 1, "spec.artifact.digests", "unknown field"),
     Refused(M, "spec.visibility", "UNKNOWN", "spec.visibility", '"Private", "Org", "Public"'),
-    Refused(M, "spec.strategy.type", "Canary", "spec.strategy.type", '"BlueGreen"'),
+    Refused(M, "spec.strategy.type", "Sudden", "spec.strategy.type", '"BlueGreen", "Canary", "Rolling", "Recreate"'),
     Refused(V, "spec.channel", "Nightly", "spec.channel", '"Production", "PreRelease", "Experimental"'),
     Refused(V, "spec.adapter.contract", "V2", "spec.adapter.contract", '"Topgraft", "None"'),
     Refused(V, "spec.adapter.pullPolicy", "Sometimes", "spec.adapter.pullPolicy", '"Always", "IfNotPresent", "Never"'),
@@ -321,6 +328,41 @@ REFUSED = [
     ),
     Refused(M, "spec.languages", ["en", "en"], "spec.languages[1]", "Duplicate value"),
     Refused(M, "spec.useCases", [f"u{i}" for i in range(65)], "spec.useCases", "must have at most 64 items"),
+    # Strategies and verification
+    Refused(M, "spec.strategy", {"type": "Canary"}, "spec.strategy", "canary and type: Canary need each other"),
+    *(
+        Refused(M, "spec.strategy", {"type": "Canary", "canary": {"steps": steps}}, "canary", "weights that grow")
+        for steps in ([{"weight": 50}, {"weight": 10}], [{"weight": 50}, {"weight": 50}])
+    ),
+    Refused(
+        M, "spec.rollback", {"bakeSeconds": 9, "maxBakeSeconds": 8}, "spec.rollback", "must not be smaller than bake"
+    ),
+    Refused(M, SMOKE, [{"name": "a"}], f"{SMOKE}[0]", "must have a path: only V2 and OpenAI have one by default"),
+    Refused(M, SMOKE, [{"name": "a", "path": "x"}], f"{SMOKE}[0].path", "must be an absolute path such as /v2/hea"),
+    Refused(M, SMOKE, [{"name": "A", "path": "/"}], f"{SMOKE}[0].name", "must be a DNS label"),
+    Refused(M, SMOKE, expecting({"path": "x"}), "jsonPath[0].path", "must be a JSONPath that starts with $"),
+    Refused(
+        M,
+        SMOKE,
+        expecting({"path": "$", "equals": "1", "matches": "1"}),
+        "jsonPath[0]",
+        "at most one of equals and matches",
+    ),
+    Refused(M, GOLDEN, {}, GOLDEN, "must have exactly one source of configMap, persistentVolumeClaim"),
+    Refused(M, GOLDEN, {**FILE, "compare": "Roughly"}, f"{GOLDEN}.compare", '"Exact", "Tolerance", "TopOne", "None"'),
+    Refused(M, GOLDEN, {**FILE, "compare": "Tolerance"}, GOLDEN, "compare: Tolerance needs at least one entry"),
+    Refused(M, GOLDEN, {**FILE, "tolerances": [{"absolute": "1"}]}, GOLDEN, "tolerances need compare: Tolerance"),
+    Refused(
+        M,
+        GOLDEN,
+        {**FILE, "compare": "Tolerance", "tolerances": [{"absolute": "-1"}]},
+        f"{GOLDEN}.tolerances[0].absolute",
+        "must be a number that is not negative, as a string",
+    ),
+    Refused(M, "spec.verification.metrics", {"source": "Prometheus"}, "metrics", "queries and source: Prometheus need"),
+    Refused(
+        M, "spec.verification.limits", {"maxKLDivergence": "low"}, "maxKLDivergence", "must be a number that is not"
+    ),
 ]
 
 
@@ -389,6 +431,10 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     (V, "spec.notes", "x" * 65536),
     (M, "spec.languages", ["en", "de"]),
     (U, "spec.rollback", {}),
+    (U, "spec.verification", {"smoke": []}),
+    (M, "spec.strategy", {"type": "Canary", "canary": {"steps": [{"weight": 1}, {"weight": 99, "pauseSeconds": 0}]}}),
+    (M, SMOKE, [{"name": "chat", "protocol": "OpenAI"}]),
+    (M, GOLDEN, {**FILE, "compare": "Tolerance", "tolerances": [{"absolute": "1e-5"}]}),
     (U, "spec.adapter.args", []),
 ]
 

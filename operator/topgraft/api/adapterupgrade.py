@@ -13,6 +13,7 @@ from topgraft.api.model import HashText, ImageText, Reason, VersionName
 from topgraft.api.modelversion import ModelReference
 from topgraft.api.policy import RollbackOverride
 from topgraft.api.scalars import Count, DnsLabel
+from topgraft.api.verification import Checks, VerificationOverride
 from topgraft.api.wire import ATOMIC, Wire, immutable, rules
 
 
@@ -34,6 +35,7 @@ class AdapterUpgradeSpec(Wire):
     """Whether inputs and outputs may change incompatibly."""
     suspend: bool = False
     """Whether the upgrade waits."""
+    verification: VerificationOverride | None = None
     rollback: RollbackOverride | None = None
 
 
@@ -69,6 +71,8 @@ class AdapterUpgradeStatus(Wire):
     image_digest: Annotated[str | None, Field(max_length=128)] = None
     """Digest that the image's tag stood for."""
     artifact: ArtifactProof | None = None
+    checks: Checks = ()
+    """The verdicts on the new version."""
     attempt_hash: HashText | None = None
     """What is tried: content, policy and retry token."""
     superseded_generation: Count | None = None

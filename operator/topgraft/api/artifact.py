@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -125,3 +125,6 @@ class Artifact(Wire):
     ]
     digest: Sha256 | None = None
     """The tree digest that the artifacts must have, as status.artifact.digest shows it."""
+    verify: Literal["Full", "Quick"] = "Full"
+    """Full: every byte is read for each new version. Quick: files with the size, times and place of the last reading
+    count as unchanged, and are read slowly after the switch."""

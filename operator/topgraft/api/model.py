@@ -12,6 +12,7 @@ from topgraft.api.pod import Words
 from topgraft.api.policy import Rollback, Strategy
 from topgraft.api.scalars import MAX_MESSAGE, Count, Line, NotesText, ObjectName, StringMap, Word
 from topgraft.api.serving import Serving
+from topgraft.api.verification import Baseline, Checks, Verification
 from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
 
 Visibility = Literal["Private", "Org", "Public"]
@@ -51,6 +52,7 @@ class ModelSpec(Wire):
     """What it is used for. Informational."""
     serving: Serving = Serving()
     strategy: Strategy = Strategy()
+    verification: Verification = Field(default_factory=Verification)
     rollback: Rollback = Rollback()
     version_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
     """How many unused versions made by Topgraft are kept."""
@@ -92,6 +94,12 @@ class Rollout(Wire):
     """How often it was begun again because the environment was not ready."""
     retry_time: datetime | None = None
     """When it is tried again."""
+    canary_step: Count | None = None
+    """Which of spec.strategy.canary.steps is held, from 0; absent outside of them."""
+    weight: Annotated[int | None, Field(ge=0, le=100)] = None
+    """Percent of the requests that go to the new version during a canary."""
+    step_time: datetime | None = None
+    """When that step began."""
 
 
 class LastRollback(Wire):
@@ -106,6 +114,16 @@ class LastRollback(Wire):
     decided_time: datetime
     duration_milliseconds: Count | None = None
     """From the decision until the Service was written."""
+
+
+class Defect(Wire):
+    """A defect that was reported by the annotation topgraft.dev/defect."""
+
+    id: Annotated[str, Field(max_length=128)]
+    severity: Annotated[str, Field(max_length=8)]
+    version: VersionName
+    """The version that it was reported against."""
+    time: datetime
 
 
 class HistoryEntry(Wire):
@@ -148,6 +166,12 @@ class ModelStatus(Wire):
     """The serving version's tree digest."""
     rollout: Rollout | None = None
     last_rollback: LastRollback | None = None
+    checks: Checks = ()
+    """The verdicts on the version that is brought in, or was last."""
+    baseline: Baseline | None = None
+    """What live traffic is compared with."""
+    defects: Annotated[tuple[Defect, ...], Field(max_length=10), ATOMIC] = ()
+    """The last defects that were reported, newest first."""
     finished_time: datetime | None = None
     """When the last rollout ended."""
     replicas: Count | None = None

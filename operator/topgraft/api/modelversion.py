@@ -74,6 +74,8 @@ class ArtifactStatus(Wire):
     """Tree digest over path, size and sha256 of every file."""
     files: Count | None = None
     bytes: Count | None = None
+    stat_digest: Sha256 | None = None
+    """Digest over path, size, times and place of every file, for artifact.verify: Quick."""
     verified_time: datetime | None = None
 
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from topgraft.api.scalars import (
     DnsLabel,
+    KeyName,
     LabelKey,
     Line,
     MatchLabels,
@@ -41,7 +42,7 @@ class KeySelector(Wire):
     model_config = _ATOMIC_OBJECT
 
     name: ObjectName
-    key: Annotated[str, Field(min_length=1, max_length=253, pattern="^[-._a-zA-Z0-9]+$")]
+    key: KeyName
     optional: bool | None = None
     """Whether the container may start without it."""
 

@@ -42,6 +42,8 @@ Image = Annotated[
     Field(min_length=1, max_length=512),
     Rule(f"self.matches('{IMAGE}')", "must be an image reference, such as registry.example/team/adapter:v2"),
 ]
+KeyName = Annotated[str, Field(min_length=1, max_length=253, pattern="^[-._a-zA-Z0-9]+$")]
+"""A key of a ConfigMap or Secret."""
 Word = Annotated[str, Field(min_length=1, max_length=128)]
 Line = Annotated[str, Field(max_length=1024)]
 Argument = Annotated[str, Field(max_length=4096)]
