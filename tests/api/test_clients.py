@@ -91,7 +91,7 @@ def test_the_defaults_are_these_and_no_others(objects: Objects, kind: str) -> No
     body = minimal(kind)
     wanted = {**body["spec"], **DEFAULTS[kind]}
     if kind == "ModelVersion":
-        wanted["adapter"] = {**body["spec"]["adapter"], **DEFAULTS[kind]["adapter"]}
+        wanted |= {part: {**body["spec"][part], **DEFAULTS[kind][part]} for part in ("adapter", "artifact")}
     made = objects.create(body)
     assert made["spec"] == wanted
     assert objects.read(kind, "digits")["status"] == {"observedGeneration": -1}
