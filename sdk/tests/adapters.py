@@ -84,6 +84,29 @@ class Fading(Scale):
         return not self.asked
 
 
+class Classes(Scale):
+    """The greatest of the four numbers is the class."""
+
+    @classmethod
+    def api(cls) -> Api:
+        return {"x": Array("float", (-1, 4))}, {"scores": Array("float", (-1, 4)), "digit": Array("integer", (-1,))}
+
+    def predict(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        return {"scores": x, "digit": x.argmax(axis=1) + 10}
+
+
+class Scores(Classes):
+    label_output = "scores"
+
+
+class WithoutLabels(Classes):
+    label_output = ""
+
+
+class WrongLabelOutput(Classes):
+    label_output = "digits"
+
+
 class Table(Scale):
     """Every data type, a table, and an input that is not required."""
 

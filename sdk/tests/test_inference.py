@@ -22,7 +22,7 @@ JSON = st.recursive(
 
 
 def ask(adapter, request):
-    return json.loads(infer(adapter, adapter.api(), "m", "m-1", orjson.dumps(request)))
+    return json.loads(infer(adapter, adapter.api(), "m", "m-1", orjson.dumps(request)).body)
 
 
 def rows(*values, **more):

@@ -89,7 +89,7 @@ def test_metrics(scale):
         text = response.read().decode()
     assert 'topgraft_adapter_requests_total{code="200",model="scale",version="scale-1"}' in text
     assert 'topgraft_adapter_requests_total{code="400",model="scale",version="scale-1"}' in text
-    assert 'topgraft_adapter_request_seconds_bucket{le="0.1",model="scale",version="scale-1"}' in text
+    assert 'topgraft_adapter_request_seconds_bucket{le="0.0005",model="scale",version="scale-1"}' in text
 
 
 def test_not_ready_before_load_has_ended(start):

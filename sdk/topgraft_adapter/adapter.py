@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from topgraft_adapter.api import Api
 from topgraft_adapter.state import ModelStateReader
@@ -11,6 +11,13 @@ from topgraft_adapter.state import ModelStateReader
 
 class ModelAdapter(ABC):
     """Loads model artifacts and answers inference requests with them."""
+
+    label_output: ClassVar[str | None] = None
+    """The output whose values are the labels of the answers: /metrics counts them, /feedback is held against them.
+
+    None: the first output with one whole number, text or boolean per row. "": no output. Of an output of fractions
+    the label is the place of the greatest in each row.
+    """
 
     @classmethod
     @abstractmethod

@@ -16,7 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from topgraft_adapter.errors import InvalidInputError, OutputError, describe
+from topgraft_adapter.errors import InvalidInputError, OutputError, UnknownAnswerError, describe
+from topgraft_adapter.feedback import Feedback
 from topgraft_adapter.inference import metadata
 from topgraft_adapter.logs import log
 from topgraft_adapter.metrics import CONTENT_TYPE, Metrics
@@ -46,6 +47,7 @@ def make_app(service: ModelService) -> Starlette:
             Route("/v2/health/live", routes.live),
             Route("/v2/health/ready", routes.ready),
             Route("/metrics", routes.metrics),
+            Route("/feedback", routes.feedback, methods=["POST"]),
             *(Route(path, routes.model) for path in (model, version)),
             *(Route(path + "/ready", routes.model_ready) for path in (model, version)),
             *(Route(path + "/infer", routes.infer, methods=["POST"]) for path in (model, version)),
@@ -61,6 +63,7 @@ class Routes:
     def __init__(self, service: ModelService) -> None:
         self._service = service
         self._metrics = Metrics(service.settings.model, service.settings.version)
+        self._feedback = Feedback(service.settings.version)
 
     async def server(self, _request: Request) -> Response:
         """Server metadata."""
@@ -78,6 +81,18 @@ class Routes:
     async def metrics(self, _request: Request) -> Response:
         """Prometheus' text format."""
         return Response(self._metrics.text(), media_type=CONTENT_TYPE)
+
+    async def feedback(self, request: Request) -> Response:
+        """What the right label of an answer would have been."""
+        try:
+            right, wrong = self._feedback.judge(await _body(request))
+        except InvalidInputError as error:
+            return _error(400, str(error))
+        except UnknownAnswerError as error:
+            self._metrics.unknown()
+            return _error(404, str(error))
+        self._metrics.judged(right, wrong)
+        return _answer({"right": right, "wrong": wrong})
 
     async def model(self, request: Request) -> Response:
         """Model metadata."""
@@ -122,7 +137,7 @@ class Routes:
         if not self._service.able():
             return _error(503, "The model is not ready.")
         try:
-            return _json(await self._service.infer(body))
+            answer = await self._service.infer(body)
         except InvalidInputError as error:
             return _error(400, str(error))
         except OutputError as error:
@@ -130,6 +145,9 @@ class Routes:
         except Exception as error:
             log(logging.ERROR, "predict() raised", error)
             return _error(500, f"predict() raised {describe(error)}")
+        self._metrics.answered(answer.labels)
+        self._feedback.remember(answer.id, answer.labels)
+        return _json(answer.body)
 
     def _check_name(self, request: Request) -> None:
         name, version = request.path_params["name"], request.path_params.get("version")

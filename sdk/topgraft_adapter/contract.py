@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from topgraft_adapter import labels
 from topgraft_adapter.adapter import ModelAdapter
 from topgraft_adapter.api import Api, problems
 from topgraft_adapter.errors import FatalError, describe
@@ -41,7 +42,7 @@ def find_contract() -> Contract:
         api = found.api()
     except Exception as error:
         raise _missing(f"{named}.api() raised {describe(error)}") from error
-    found_problems = problems(api) or _signature_problems(found, api)
+    found_problems = problems(api) or _signature_problems(found, api) or labels.problems(api, found.label_output)
     if found_problems:
         raise _missing(f"{named}: {' '.join(found_problems)}"[:1000])
     return Contract(module_name, class_name, found, api)

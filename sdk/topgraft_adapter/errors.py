@@ -9,6 +9,10 @@ class OutputError(Exception):
     """`predict` returned something that does not fit the model's api. Answered with 500."""
 
 
+class UnknownAnswerError(Exception):
+    """Feedback on an answer that this server does not know. Answered with 404."""
+
+
 class ArtifactPathError(Exception):
     """A path leads out of the artifact directory, or to something that is not a file or directory."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -11,10 +12,20 @@ from topgraft_adapter import tensors
 from topgraft_adapter.adapter import ModelAdapter
 from topgraft_adapter.api import Api, ApiItem, Array, DataType, Parameter, Tabular, tensor_names
 from topgraft_adapter.errors import InvalidInputError, OutputError
+from topgraft_adapter.labels import label_tensor, labels_of
 from topgraft_adapter.tensors import DATATYPES, Tensor
 
 
-def infer(adapter: ModelAdapter, api: Api, model: str, version: str, body: bytes) -> bytes:
+@dataclass(frozen=True)
+class Answer:
+    """The body to send, the request's id ("" without), and the label of each row, where the model has labels."""
+
+    body: bytes
+    id: str
+    labels: list[str]
+
+
+def infer(adapter: ModelAdapter, api: Api, model: str, version: str, body: bytes) -> Answer:
     """Answer the body of an infer request.
 
     Raises InvalidInputError, OutputError, or whatever `predict` raises.
@@ -32,8 +43,9 @@ def infer(adapter: ModelAdapter, api: Api, model: str, version: str, body: bytes
         for name, (datatype, tensor) in results.items()
         if name in wanted
     ]
+    labels = results.get(label_tensor(api, adapter.label_output) or "")
     try:
-        return orjson.dumps(answer)
+        return Answer(orjson.dumps(answer), answer.get("id", ""), labels_of(labels[1]) if labels else [])
     except orjson.JSONEncodeError as error:
         raise OutputError(f"predict() returned text that is not valid Unicode: {error}") from error
 

@@ -10,7 +10,7 @@ from time import monotonic
 from topgraft_adapter.adapter import ModelAdapter
 from topgraft_adapter.contract import Contract
 from topgraft_adapter.errors import FatalError, describe
-from topgraft_adapter.inference import infer
+from topgraft_adapter.inference import Answer, infer
 from topgraft_adapter.logs import log
 from topgraft_adapter.settings import Settings
 from topgraft_adapter.state import ModelStateReader
@@ -27,7 +27,7 @@ class ModelService:
         self.draining = False
         self.asked_at = 0.0
         """Monotonic time of the last infer request."""
-        self._running: set[Future[bytes]] = set()
+        self._running: set[Future[Answer]] = set()
         self._adapter: ModelAdapter | None = None
         self._ready = True
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
@@ -61,7 +61,7 @@ class ModelService:
         self._ready = ready
         return ready
 
-    async def infer(self, body: bytes) -> bytes:
+    async def infer(self, body: bytes) -> Answer:
         """Answer one request in a worker thread, so that health answers stay quick."""
         assert self._adapter is not None, "callers ask able() first"
         job = self._threads.submit(

@@ -1,0 +1,56 @@
+"""The labels that a model answers: which output holds them, and their text in figures and feedback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from topgraft_adapter.api import Api, ApiItem, Array, Parameter, Tabular, tensor_names
+from topgraft_adapter.tensors import Tensor
+
+_MAX_TEXT = 64
+_FRACTIONS = ("float", "double")
+
+
+def label_tensor(api: Api, named: str | None) -> str | None:
+    """The name of the output tensor that holds the labels; None when the model has none.
+
+    Without a name it is the first output with one whole number, text or boolean per row.
+    """
+    if named is not None:
+        return named or None
+    _, outputs = api
+    return next((name for name, item in outputs.items() if _holds_labels(item)), None)
+
+
+def problems(api: Api, named: object) -> list[str]:
+    """What is wrong with an adapter's `label_output`; empty when nothing is."""
+    if named is None or named == "":
+        return []
+    _, outputs = api
+    known = [tensor for name, item in outputs.items() for tensor in tensor_names(name, item)]
+    return [] if named in known else [f"label_output = {named!r} is no output of api(); it has {', '.join(known)}."]
+
+
+def labels_of(tensor: Tensor) -> list[str]:
+    """The label of each row: the value, or of fractions (scores of classes) the place of the greatest."""
+    if tensor.dtype.kind == "f":
+        rows = tensor.reshape(-1, tensor.shape[-1]) if tensor.size else tensor.reshape(0, 1)
+        return [str(place) for place in rows.argmax(axis=1).tolist()]
+    return [text(value) for value in tensor.ravel().tolist()]
+
+
+def text(value: Any) -> str:
+    """One label as text. Raises ValueError for what is no label."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, (int, str)):
+        raise ValueError(f"a label is a whole number, a text or a boolean, not {type(value).__name__}")
+    # Text of a client may hold surrogates, which no exposition can carry.
+    return str(value)[:_MAX_TEXT].encode(errors="replace").decode()
+
+
+def _holds_labels(item: ApiItem) -> bool:
+    if isinstance(item, Tabular):
+        return False
+    one_per_row = isinstance(item, Parameter) or (isinstance(item, Array) and len(item.shape) == 1)
+    return one_per_row and item.data_type not in _FRACTIONS
