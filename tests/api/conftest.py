@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from apiserver import CRDS, Kubectl, Objects, kind_of, messages_of, schema_of, served_by
 from kubernetes import client, config
+from support.once import once
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +28,12 @@ def api_client() -> client.ApiClient:
 
 
 @pytest.fixture(scope="session")
-def crds(api_client: client.ApiClient) -> None:
+def crds(api_client: client.ApiClient, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The CRDs of this work tree, installed and served."""
+    once(tmp_path_factory, "crds", _install)
+
+
+def _install() -> None:
     kubectl = Kubectl()
     kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=topgraft-tests", f"--filename={CRDS}")
     kubectl("wait", "--for=condition=Established", "--timeout=30s", f"--filename={CRDS}")

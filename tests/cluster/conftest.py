@@ -10,15 +10,20 @@ from typing import Any
 
 import pytest
 from support.live import ROOT, Kubectl, Operator
+from support.once import once
 
 StartOperator = Callable[..., Operator]
 
 
 @pytest.fixture(scope="session")
-def crds() -> None:
+def crds(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The CRDs of this work tree, installed."""
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("KUBECONFIG is not set: `make test-cluster` starts a cluster and sets it")
+    once(tmp_path_factory, "crds", _install)
+
+
+def _install() -> None:
     kubectl = Kubectl()
     folder = f"--filename={ROOT / 'crds'}"
     kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=topgraft-tests", folder)
