@@ -11,6 +11,7 @@ import pytest
 from localcluster import node
 from localcluster.processes import Process, kill, marked
 from localcluster.settings import ClusterError, Settings
+from support.live import wait_until
 
 
 @pytest.fixture
@@ -65,7 +66,8 @@ def test_a_process_whose_starter_died_is_found_by_its_mark(at: Settings):
     process = Process(at, "sleeper")
     process.start(["sleep", "60"])
     (at.run / "sleeper.pid").unlink()
-    (lost,) = marked(at)
+    # The kernel shows a program's environment some moments after it has begun.
+    (lost,) = wait_until(lambda: marked(at), 5, "the process is found")
     assert kill([lost], 5)
     assert marked(at) == []
 
