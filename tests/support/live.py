@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 Body = dict[str, Any]
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
-OPERATOR_IMAGE = os.environ.get("TOPGRAFT_REGISTRY", "registry.local") + "/topgraft:dev"
+REGISTRY = os.environ.get("TOPGRAFT_REGISTRY", "registry.local")
+OPERATOR_IMAGE = os.environ.get("TOPGRAFT_IMAGE", f"{REGISTRY}/topgraft:dev")
 
 
 def wait_until(probe: Callable[[], T], seconds: float, what: str, every: float = 0.1) -> T:

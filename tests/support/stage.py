@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from support.live import ROOT, Kubectl, Operator
+from support.live import REGISTRY, ROOT, Kubectl, Operator
 from support.probes import Answer, Probes
 from support.watched import Body, Watched
 
-REPOSITORY = os.environ.get("TOPGRAFT_REGISTRY", "registry.local") + "/digits"
+REPOSITORY = f"{REGISTRY}/digits"
 T = TypeVar("T")
 API = "topgraft.dev/v1alpha1"
 RETRY_AT = "topgraft.dev/retry-at"
