@@ -18,6 +18,7 @@ from support.live import Body
 from support.stage import Stage, condition, message, model, open_stage, upgrade, version
 from support.underload import LABEL, Death, epoch, load_on, lost_connections, noticed
 
+pytestmark = pytest.mark.alone
 LAST_ANSWER_SECONDS = 6.0
 """An adapter server closes a kept-alive connection with its next answer after 5 s; kube-proxy follows within 1 s."""
 WEIGHT: Body = {"resources": {"requests": {"cpu": "150m", "memory": "48Mi"}}}
