@@ -57,12 +57,14 @@ OWN_WORDS = {
     "kinds and values of the API": {"Model", "ModelVersion", "AdapterUpgrade", "Production", "Topgraft", "None"},
     "condition types": {
         *("Ready", "Reconciling", "Stalled", "Available", "RollbackReady", "Ungoverned", "AdapterOverridden"),
+        *("Held", "InvalidWindow"),
         *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
     },
+    "days of a window": {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"},
     "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},
     "words of a decision": {"First", "Forward", "Back", "Standby", "Abandoned"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
-    | {"Undecided", "Waiting", "Retrying", "Restored"},
+    | {"Undecided", "Waiting", "Retrying", "Requeued", "Closed", "Restored"},
     "type variables": {"Value", "View"},
 }
 """Words of the code that look like a reason and are none."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from topgraft.api.model import Model
+from topgraft.api.model import Model, Rollout
 from topgraft.cluster import metrics
 from topgraft.cluster.client import Client, StaleObject
 from topgraft.cluster.clock import Clock
@@ -20,7 +20,7 @@ from topgraft.cluster.observer import Look, Observer
 from topgraft.cluster.queue import Key, WorkQueue
 from topgraft.cluster.recorder import Recorder
 from topgraft.cluster.refusals import Refusals
-from topgraft.cluster.slots import Slots
+from topgraft.cluster.slots import Slots, runs
 from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Plan, Switch, Write
 from topgraft.rollout.observed import Observed
 
@@ -253,20 +253,21 @@ def _nothing_left(observed: Observed) -> bool:
 
 
 def _starts_rollout(look: Look, plan: Plan) -> bool:
+    """Whether the Model takes a slot from this plan on, which it did not have."""
     model = look.observed.model
-    return (
-        model is not None
-        and model.status.rollout is None
-        and any(
-            isinstance(write, ApplyStatus) and write.body["kind"] == "Model" and write.body["status"].get("rollout")
-            for write in plan.writes
-        )
-    )
+    if model is None or (model.status.rollout is not None and runs(model.status.rollout)):
+        return False
+    told = (w.body["status"].get("rollout") for w in plan.writes if isinstance(w, ApplyStatus) and _is_model(w))
+    return any(record is not None and runs(Rollout.model_validate(record)) for record in told)
+
+
+def _is_model(write: ApplyStatus) -> bool:
+    return bool(write.body["kind"] == "Model")
 
 
 def _tells(write: Write) -> bool:
     """Whether a transition becomes a fact with this write: until then its event would be false, or told each turn."""
-    return isinstance(write, Switch) or (isinstance(write, ApplyStatus) and write.body["kind"] == "Model")
+    return isinstance(write, Switch) or (isinstance(write, ApplyStatus) and _is_model(write))
 
 
 def _target(write: Write) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from topgraft.api.model import Model
+from topgraft.api.model import Model, Rollout
 from topgraft.cluster.cache import Cache
 from topgraft.cluster.queue import Key
+from topgraft.rollout.progress import HELD_STEP, QUEUED_STEP
 
 
 class Slots:
@@ -104,12 +105,22 @@ def _state(models: tuple[Model, ...]) -> State:
 
 
 def _runs(model: Model) -> bool:
-    """A rollout that waits for its next try, because the cluster could not do it, keeps nobody else waiting."""
-    rollout = model.status.rollout
-    return rollout is not None and rollout.retry_time is None
+    return model.status.rollout is not None and runs(model.status.rollout)
+
+
+def runs(rollout: Rollout) -> bool:
+    """Whether it takes a slot. One that waits for its next try, because the cluster could not do it, or for a person
+    keeps nobody else waiting; the next try asks for a slot again, an approved one goes on at once."""
+    return rollout.retry_time is None and rollout.step != HELD_STEP
 
 
 def _queued_since(model: Model) -> datetime | None:
-    """By the queue's own condition: elsewhere an adapter may have chosen that word for a failure's reason."""
+    """By the queue's own condition: elsewhere an adapter may have chosen that word for a failure's reason.
+
+    A retry that waits goes on telling why it is one; it has waited since it was due.
+    """
+    rollout = model.status.rollout
+    if rollout is not None and rollout.step == QUEUED_STEP:
+        return rollout.retry_time
     times = (c.last_transition_time for c in model.status.conditions if (c.type, c.reason) == ("Reconciling", "Queued"))
     return next(times, None)

@@ -6,21 +6,25 @@ from collections.abc import Iterator
 from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout import gate
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.podspec import labels
-from topgraft.rollout.progress import Phase, Progress
+from topgraft.rollout.progress import HELD_STEP, QUEUED_STEP, Phase, Progress, steady
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.summary import ACTIVE, HISTORY_LIMIT, STUCK, ready_says, without_nulls
 from topgraft.rollout.target import rank
 from topgraft.rollout.views import RETRY_AT
+
+STEPS = {Phase.BAKING: "Baking", Phase.BACKOFF: "Waiting", Phase.HELD: HELD_STEP}
 
 
 def model_status(at: Situation, step: Progress) -> dict[str, Any]:
     model, old = at.model, at.model.status
     ready = at.ready(at.serving)
     serving = at.versions.get(at.serving or "")
-    said = (*ready_says(step), *_traffic(at, ready), *_notices(at))
+    # While a gate holds a rollout the Model is as well as what serves: nothing is wrong with it, nothing moves.
+    said = (*ready_says(steady(at) if step.held else step), *_traffic(at, ready), *_notices(at, step))
     running = _rollout(at, step)
     body = {
         "observedGeneration": model.metadata.generation,
@@ -51,7 +55,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
 
 def _candidate(at: Situation, step: Progress) -> bool:
     return (
-        step.phase in (*ACTIVE, Phase.BACKOFF, Phase.RETRYING)
+        step.phase in (*ACTIVE, Phase.BACKOFF, Phase.REQUEUED, Phase.RETRYING)
         and at.goal.version is not None
         and at.goal.version != at.stable
     )
@@ -74,7 +78,11 @@ def _traffic(at: Situation, ready: int) -> Iterator[Says]:
         yield Says("RollbackReady", "False", "StandbyGone", text)
 
 
-def _notices(at: Situation) -> Iterator[Says]:
+def _notices(at: Situation, step: Progress) -> Iterator[Says]:
+    if step.held:
+        yield Says("Held", "True", step.reason, step.message)
+    if text := gate.invalid_windows(at):
+        yield Says("InvalidWindow", "True", "TimeZoneUnknown", text)
     if at.target.ungoverned:
         text = "the governing AdapterUpgrade was deleted; what serves stays, deleting is never an order"
         yield Says("Ungoverned", "True", "UpgradeDeleted", text)
@@ -122,11 +130,16 @@ def _digest(version: ModelVersion | None) -> str | None:
 
 
 def _rollout(at: Situation, step: Progress) -> dict[str, Any] | None:
-    if not _candidate(at, step) or step.phase in (Phase.QUEUED,) or step.failed:
+    if not _candidate(at, step) or step.phase in (Phase.QUEUED, Phase.CLOSED) or step.failed:
         return None
     to, old = at.goal.version, at.model.status.rollout
     known = old is not None and old.to == to and old.attempt_hash == at.goal.attempt
+    if old is not None and step.phase is Phase.REQUEUED:
+        return wire(old) | {"step": QUEUED_STEP}
     again = known and old is not None and old.retry_time is not None and at.now >= old.retry_time
+    if known and old is not None and old.step == HELD_STEP:
+        # What the cluster was given to make it ready is not used up by the time that a person took.
+        again = step.phase is not Phase.HELD
     began = old.start_time if old is not None and known and not again else at.now
     tries = old.tries if old is not None and known else 0
     backing_off = step.phase is Phase.BACKOFF
@@ -138,7 +151,7 @@ def _rollout(at: Situation, step: Progress) -> dict[str, Any] | None:
             "to": to,
             "trigger": at.goal.trigger,
             "startTime": rfc3339(began),
-            "step": "Baking" if step.phase is Phase.BAKING else "Waiting" if backing_off else "Verifying",
+            "step": STEPS.get(step.phase, "Verifying"),
             "tries": tries + 1 if fresh else tries,
             "retryTime": rfc3339(step.until) if backing_off and step.until else None,
         }

@@ -66,7 +66,7 @@ def _look_again(at: Situation, step: Progress) -> float | None:
         times.append(ends)
     # A moment that has passed without effect waits for something else, which an event will tell; no busy looks.
     waits = [(time - at.now).total_seconds() or WAIT_SECONDS for time in times if time >= at.now]
-    if step.phase in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED) or at.seen.refusals:
+    if step.phase in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED, Phase.REQUEUED) or at.seen.refusals:
         waits.append(WAIT_SECONDS)
     if step.phase in (Phase.BAKING, Phase.PREPARING, Phase.RETRYING):
         waits.append(WAIT_SECONDS)
@@ -79,8 +79,11 @@ def _events(at: Situation, step: Progress) -> tuple[Event, ...]:
     about = regarding(at)
     if step.failed is not None:
         return (Event(about, "Warning", step.failed.reason, f"{to}: {step.failed.message}"),)
-    if step.phase is Phase.WAITING and not any(c.reason == step.reason for c in at.model.status.conditions):
+    untold = not any(c.reason == step.reason for c in at.model.status.conditions)
+    if step.phase is Phase.WAITING and untold:
         return (Event(about, "Warning", step.reason, step.message),)
+    if step.held and untold:
+        return (Event(about, "Normal", step.reason, step.message),)
     if step.phase is Phase.PREPARING and to is not None and (old is None or old.to != to):
         return (Event(about, "Normal", "RolloutStarted", f"{at.stable or 'nothing'} → {to}"),)
     if at.baked:

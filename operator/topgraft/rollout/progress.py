@@ -6,15 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from topgraft.api.model import Rollout
+from topgraft.rollout import gate
 from topgraft.rollout.children import rolls
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.health import SLOW, preparation_fault, runs_without_being_ready
 from topgraft.rollout.observed import Observed
 from topgraft.rollout.preflight import recheck_name
 from topgraft.rollout.situation import Situation
+from topgraft.rollout.switch import complete
 
 BACKOFF_SECONDS = 60
 BACKOFF_LIMIT_SECONDS = 3600
+HELD_STEP = "Held"
+"""What the record of a rollout says while a gate keeps it from its traffic: no deadline runs, no slot is taken."""
+QUEUED_STEP = "Queued"
+"""What it says while a retry that is due waits for a slot."""
 
 
 class Phase(Enum):
@@ -23,6 +30,9 @@ class Phase(Enum):
     UNDECIDED = "Undecided"
     BLOCKED = "Blocked"
     QUEUED = "Queued"
+    REQUEUED = "Requeued"
+    CLOSED = "Closed"
+    HELD = "Held"
     DERIVING = "Deriving"
     PREPARING = "Preparing"
     WAITING = "Waiting"
@@ -47,7 +57,13 @@ class Progress:
     @property
     def preparing(self) -> bool:
         # A candidate whose Service is refused stays complete, or the next try to write it would find nothing to serve.
-        return self.phase in (Phase.PREPARING, Phase.WAITING, Phase.RETRYING) or self.reason == "ServiceNotOwned"
+        preparing = (Phase.PREPARING, Phase.WAITING, Phase.RETRYING, Phase.HELD)
+        return self.phase in preparing or self.reason == "ServiceNotOwned"
+
+    @property
+    def held(self) -> bool:
+        """Whether a gate keeps the rollout from its next step: CLOSED before its start, HELD before its traffic."""
+        return self.phase in (Phase.CLOSED, Phase.HELD)
 
 
 def progress(at: Situation) -> Progress:
@@ -89,7 +105,7 @@ def progress(at: Situation) -> Progress:
     if at.failure is not None:
         text = f"{target.version} failed: {at.failure.message or at.failure.reason}; {at.serving or 'nothing'} serves"
         return Progress(Phase.FAILED, at.failure.reason, text)
-    return _steady(at)
+    return steady(at)
 
 
 def _stuck_bake(at: Situation) -> Progress | None:
@@ -126,32 +142,47 @@ def _first_fault(at: Situation, version: str | None) -> str:
 
 
 def _preparing(at: Situation) -> Progress:
-    candidate, record = at.candidate, at.model.status.rollout
+    candidate, record = at.candidate, _record(at)
     assert candidate is not None
     name = candidate.metadata.name
-    known = record is not None and record.to == name and record.attempt_hash == at.goal.attempt
     told = next((c.message for c in at.model.status.conditions if c.reason == "EnvironmentNotReady"), "")
-    if record is not None and known and record.retry_time is not None and at.now < record.retry_time:
+    if record is not None and record.retry_time is not None and at.now < record.retry_time:
         return Progress(Phase.BACKOFF, "EnvironmentNotReady", told, until=record.retry_time)
-    if not known and not at.seen.may_start:
+    if record is None and (hold := gate.before_start(at)):
+        return Progress(Phase.CLOSED, hold.reason, hold.message, until=hold.until)
+    starts = record is None or record.retry_time is not None
+    if starts and not at.seen.may_start and at.goal.trigger != "Fallback":
+        if record is not None:
+            return Progress(Phase.REQUEUED, "EnvironmentNotReady", told)
         return Progress(
             Phase.QUEUED, "Queued", f"{name} waits for its turn: as many rollouts run as the operator allows"
         )
-    began = record.start_time if record is not None and known and record.retry_time is None else at.now
     if failed := _refusal(at) or _ended(at):
         return Progress(Phase.PREPARING, failed.reason, failed.message, failed=failed)
+    if complete(at) and (hold := gate.before_traffic(at)):
+        # Asked before the deadline: that one is for the cluster, not for a person.
+        return Progress(Phase.HELD, hold.reason, hold.message, until=hold.until)
+    running = record is not None and record.retry_time is None and record.step != HELD_STEP
+    began = record.start_time if record is not None and running else at.now
     deadline = began + timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds)
     fault = preparation_fault(at)
     if at.now >= deadline and not _digesting(at):
-        return _deadline(at, name, fault, record.tries if record is not None and known else 0)
+        return _deadline(at, name, fault, record.tries if record is not None else 0)
     until = min((at.now + timedelta(seconds=1)) if fault is not None and fault.content else deadline, deadline)
-    if record is not None and known and record.tries:
+    if record is not None and record.tries:
         # Told as before until it succeeds: health that flaps with every retry would wake somebody each time.
         return Progress(Phase.RETRYING, "EnvironmentNotReady", told, until=until)
     if fault is not None:
         return Progress(Phase.WAITING, fault.reason, fault.message, until=until)
     text = f"{name}: the artifacts are read, the adapter is checked, pods start; {at.serving or 'nothing'} serves"
     return Progress(Phase.PREPARING, "Verifying", text, until=until)
+
+
+def _record(at: Situation) -> Rollout | None:
+    """What the status tells of this very attempt; None where it has not begun."""
+    record, candidate = at.model.status.rollout, at.candidate
+    known = record is not None and candidate is not None and record.to == candidate.metadata.name
+    return record if record is not None and known and record.attempt_hash == at.goal.attempt else None
 
 
 def _deadline(at: Situation, name: str, fault: Fault | None, tries: int) -> Progress:
@@ -195,7 +226,8 @@ def _short_since(at: Situation) -> datetime | None:
     return max((c.last_transition_time for c in conditions if c and c.last_transition_time), default=None)
 
 
-def _steady(at: Situation) -> Progress:
+def steady(at: Situation) -> Progress:
+    """How what serves is, whatever else goes on."""
     name, ready = at.serving, at.ready(at.serving)
     deployment = at.deployments.get(name or "")
     text = f"{ready} of {at.replicas} pods of {name} are ready"

@@ -10,8 +10,8 @@ from topgraft.rollout.progress import Phase, Progress
 
 AWAITED = ("NoVersion", "VersionNotFound")
 """Reasons of waiting for an object that only a user can bring."""
-ACTIVE = (Phase.PREPARING, Phase.WAITING, Phase.QUEUED, Phase.SETTLING, Phase.BAKING)
-STUCK = (Phase.BLOCKED, Phase.BACKOFF, Phase.RETRYING)
+ACTIVE = (Phase.PREPARING, Phase.WAITING, Phase.QUEUED, Phase.CLOSED, Phase.HELD, Phase.SETTLING, Phase.BAKING)
+STUCK = (Phase.BLOCKED, Phase.BACKOFF, Phase.REQUEUED, Phase.RETRYING)
 HISTORY_LIMIT = 10
 CONTRACT_NONE = "spec.adapter.contract is None: class and API are not checked"
 
@@ -21,14 +21,20 @@ def without_nulls(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def ready_says(step: Progress) -> Iterator[Says]:
-    """Ready, and Reconciling or Stalled where True: what Argo CD and kstatus read."""
+    """Ready, and Reconciling, Stalled or Suspended where True: what Argo CD and kstatus read."""
     match step.phase:
+        case Phase.CLOSED | Phase.HELD:
+            yield Says("Ready", "Unknown", step.reason, step.message)
+            yield Says("Suspended", "True", step.reason, step.message)
         case Phase.STEADY:
             yield Says("Ready", "True", step.reason, step.message)
         case Phase.UNDECIDED if step.reason in AWAITED:
             yield Says("Ready", "False", step.reason, step.message)
             yield Says("Reconciling", "True", step.reason, step.message)
-        case Phase.UNDECIDED | Phase.BLOCKED | Phase.BACKOFF | Phase.RETRYING | Phase.FAILED:
+        case Phase.UNDECIDED | Phase.FAILED:
+            yield Says("Ready", "False", step.reason, step.message)
+            yield Says("Stalled", "True", step.reason, step.message)
+        case phase if phase in STUCK:
             yield Says("Ready", "False", step.reason, step.message)
             yield Says("Stalled", "True", step.reason, step.message)
         case _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from topgraft.rollout import render
+from topgraft.rollout import gate, render
 from topgraft.rollout.instructions import Event, Plan, Switch
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.termination import MESSAGE_LIMIT
@@ -116,7 +116,7 @@ def _why(at: Situation) -> str:
 def _forward(at: Situation) -> Move | None:
     """The candidate is verified and complete: it takes the traffic."""
     candidate = at.candidate
-    if candidate is None or at.baking or not verified(at) or at.ready(candidate.metadata.name) < max(1, at.replicas):
+    if candidate is None or at.baking or not complete(at) or gate.before_traffic(at):
         return None
     name, first = candidate.metadata.name, at.decision is None
     decision = Decision(
@@ -129,6 +129,12 @@ def _forward(at: Situation) -> Move | None:
         time=at.now,
     )
     return Move(decision, ("Normal", "TrafficSwitched"))
+
+
+def complete(at: Situation) -> bool:
+    """Whether the candidate could take all the traffic now: verified, and with all its pods ready."""
+    candidate = at.candidate
+    return candidate is not None and verified(at) and at.ready(candidate.metadata.name) >= max(1, at.replicas)
 
 
 def verified(at: Situation) -> bool:

@@ -148,6 +148,10 @@ def _governing(at: Situation, step: Progress, body: dict[str, Any]) -> Iterator[
         yield Says("Ready", "True", "UpgradeSucceeded", f"{at.target.version} serves")
         yield Says("Succeeded", "True", "UpgradeSucceeded", f"{at.target.version} serves")
         yield Says("Healthy", "True", "Baked", "the pods stayed ready and did not restart while they were watched")
+    elif step.held:
+        yield Says("Ready", "Unknown", reason, text)
+        yield Says("Suspended", "True", reason, text)
+        yield Says("Succeeded", "Unknown", reason)
     elif step.phase in STUCK or (step.phase is Phase.UNDECIDED and reason not in AWAITED):
         yield Says("Ready", "False", reason, text)
         yield Says("Succeeded", "Unknown", reason)

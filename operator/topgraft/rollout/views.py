@@ -17,6 +17,8 @@ APPLIED = "topgraft.dev/applied"
 CONTENT = "topgraft.dev/content"
 STANDBY_SINCE = "topgraft.dev/standby-since"
 RETRY_AT = "topgraft.dev/retry-at"
+APPROVED_VERSION = "topgraft.dev/approved-version"
+DEFECT = "topgraft.dev/defect"
 SLICE_MANAGER = "topgraft.dev"
 
 

@@ -88,6 +88,30 @@ def test_a_rollout_that_waits_for_its_next_try_holds_nobody_up() -> None:
     assert slots.may_start(fleet.set("next"))
 
 
+def test_a_retry_that_is_due_queues_by_the_time_it_was_due() -> None:
+    fleet = Fleet()
+    slots = Slots(1, None, fleet.models)
+    running = fleet.set("running", rolling=True)
+    late = fleet.set("late", queued=30)
+    retry = fleet.set("retry", rolling=True, step="Queued", retryTime="2026-01-01T00:00:20Z")
+    early = fleet.set("early", queued=10)
+    waiting = [early, retry, late]
+    for position, key in enumerate(waiting):
+        assert slots.next() == []
+        fleet.set(running[1])
+        assert slots.next() == [waiting[position]]
+        assert [slots.may_start(one) for one in waiting[position:]] == [True] + [False] * (2 - position)
+        running = fleet.set(key[1], rolling=True)
+
+
+def test_who_waits_for_a_person_holds_nobody_up() -> None:
+    fleet = Fleet()
+    slots = Slots(1, None, fleet.models)
+    held = fleet.set("held", rolling=True, step="Held")
+    assert not slots.holds(held)
+    assert slots.may_start(fleet.set("next"))
+
+
 def test_only_the_queues_own_condition_makes_a_model_wait() -> None:
     fleet = Fleet()
     slots = Slots(1, None, fleet.models)

@@ -51,6 +51,7 @@ class World:
     dead: set[str] = field(default_factory=set)
     crash_at: int | None = None
     own_image: str = "ok"
+    may_start: bool = True
     version: int = 0
 
     # -- the user ---------------------------------------------------------------------------------------------------
@@ -285,6 +286,7 @@ class World:
             services=all_of("Service"),
             slices=all_of("EndpointSlice"),
             refusals=dict(self.refusals),
+            may_start=self.may_start,
         )
 
     def turn(self) -> Plan:

@@ -1,0 +1,269 @@
+"""Approval and maintenance windows: what waits, what it says, what never waits."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from support.health import argo_health, contract_violations
+from topgraft.rollout.views import APPROVED_VERSION
+
+from .world import MODEL, World
+
+NIGHT = {"days": ["Sun"], "start": "22:00", "hours": 2}
+"""The world begins on Sunday 2026-11-22 at 12:00 UTC."""
+APPROVAL: dict[str, Any] = {"requireApproval": True}
+
+
+def started(**strategy: Any) -> World:
+    world = World(images={"v4": "crash", "v8": "registry"})
+    world.model(strategy=strategy)
+    world.base()
+    world.run(120)
+    assert world.serving_tag == "v1", "the first deployment waits for nobody"
+    world.writes.clear()
+    return world
+
+
+def at(world: World, clock: str) -> None:
+    hour, minute = (int(part) for part in clock.split(":"))
+    moment = datetime(2026, 11, 22, hour, minute, tzinfo=UTC)
+    assert moment >= world.now
+    world.run((moment - world.now).total_seconds())
+
+
+def candidate(world: World) -> str:
+    return str(world.objects["Model", MODEL]["status"]["candidateVersion"])
+
+
+def approve(world: World, name: str) -> None:
+    world.annotations("Model", MODEL)[APPROVED_VERSION] = name
+
+
+def says(world: World, kind: str = "AdapterUpgrade") -> tuple[str, str]:
+    return world.conditions(kind, MODEL)["Ready"]
+
+
+def message(world: World, kind: str, condition: str) -> str:
+    found = world.objects[kind, MODEL]["status"]["conditions"]
+    return next(str(c["message"]) for c in found if c["type"] == condition)
+
+
+def test_a_complete_candidate_waits_for_approval_and_tells_how() -> None:
+    world = started(**APPROVAL)
+    world.upgrade("v2")
+    world.run(5)
+    name = candidate(world)
+    assert world.serving_tag == "v1"
+    assert says(world) == ("Unknown", "AwaitingApproval")
+    assert world.conditions("AdapterUpgrade", MODEL)["Suspended"] == ("True", "AwaitingApproval")
+    assert world.conditions("Model", MODEL)["Held"] == ("True", "AwaitingApproval")
+    assert says(world, "Model") == ("True", "Serving")
+    assert world.conditions("ModelVersion", name)["Suspended"] == ("True", "AwaitingApproval")
+    told = message(world, "AdapterUpgrade", "Ready")
+    assert (
+        f"kubectl annotate models.topgraft.dev {MODEL} --namespace team --overwrite {APPROVED_VERSION}={name}" in told
+    )
+    assert argo_health(world.objects["AdapterUpgrade", MODEL]).status == "Suspended"
+    for kind, obj in (("AdapterUpgrade", MODEL), ("Model", MODEL), ("ModelVersion", name)):
+        assert contract_violations(world.objects[kind, obj]) == []
+    assert [e.reason for e in world.events].count("AwaitingApproval") == 1
+    approve(world, name)
+    world.run(5)
+    assert world.serving_tag == "v2"
+    world.run(120)
+    assert says(world) == ("True", "UpgradeSucceeded")
+    assert "Held" not in world.conditions("Model", MODEL)
+
+
+def test_no_deadline_runs_while_a_person_decides() -> None:
+    world = started(**APPROVAL)
+    world.upgrade("v2")
+    world.run(86400 * 3)
+    assert says(world) == ("Unknown", "AwaitingApproval")
+    idle = len(world.writes)
+    world.run(86400)
+    assert len(world.writes) == idle, "waiting writes nothing"
+    # A pod that is made anew in the meantime gets the whole deadline.
+    name = candidate(world)
+    world.dead.add(name)
+    world.run(300)
+    assert says(world) == ("Unknown", "Verifying")
+    world.dead.clear()
+    world.run(5)
+    assert says(world) == ("Unknown", "AwaitingApproval")
+    approve(world, name)
+    world.run(100)
+    assert says(world) == ("True", "UpgradeSucceeded")
+
+
+def test_a_candidate_that_breaks_while_it_waits_has_failed() -> None:
+    world = started(**APPROVAL)
+    world.upgrade("v2")
+    world.run(1000)
+    world.images["v2"] = "crash"
+    world.run(60)
+    assert says(world)[0] == "False"
+    assert world.serving_tag == "v1"
+
+
+def test_the_approval_of_another_version_does_not_count() -> None:
+    world = started(**APPROVAL)
+    approve(world, "digits-other")
+    world.upgrade("v2")
+    world.run(5)
+    assert says(world) == ("Unknown", "AwaitingApproval")
+    assert "'digits-other'" in message(world, "AdapterUpgrade", "Ready")
+
+
+def test_an_edit_while_it_waits_needs_an_approval_of_its_own() -> None:
+    world = started(**APPROVAL)
+    world.upgrade("v2")
+    world.run(5)
+    first = candidate(world)
+    world.upgrade("v3")
+    world.run(5)
+    assert candidate(world) != first
+    approve(world, first)
+    world.run(5)
+    assert world.serving_tag == "v1"
+    assert ("Deployment", first) not in world.objects
+    approve(world, candidate(world))
+    world.run(5)
+    assert world.serving_tag == "v3"
+
+
+def test_new_weights_wait_too() -> None:
+    world = started(**APPROVAL)
+    world.base("digits-2", "v2", revision=2)
+    world.run(5)
+    assert world.serving == "digits-1"
+    assert world.conditions("Model", MODEL)["Held"] == ("True", "AwaitingApproval")
+    approve(world, "digits-2")
+    world.run(5)
+    assert world.serving == "digits-2"
+
+
+@pytest.mark.parametrize("seconds", [5, 1000])
+def test_a_way_back_needs_no_approval_and_no_window(seconds: int) -> None:
+    """To the previous version: warm, or started again."""
+    world = started(**APPROVAL)
+    world.upgrade("v2")
+    world.run(5)
+    approve(world, candidate(world))
+    world.run(100 + seconds)
+    assert world.serving_tag == "v2"
+    world.model(strategy={**APPROVAL, "windows": [{**NIGHT, "days": ["Wed"]}]})
+    world.upgrade("v1")
+    world.run(5)
+    assert world.serving_tag == "v1"
+
+
+@pytest.mark.parametrize("seconds", [0, 700])
+def test_a_pin_is_its_own_approval(seconds: int) -> None:
+    world = started(**APPROVAL, windows=[NIGHT])
+    world.base("digits-2", "v2", revision=2)
+    world.run(seconds)
+    assert world.serving == "digits-1"
+    world.model(strategy={**APPROVAL, "windows": [NIGHT]}, serving={"version": "digits-2"})
+    world.run(5)
+    assert world.serving == "digits-2"
+
+
+def test_a_rollout_begins_inside_its_window_only() -> None:
+    world = started(windows=[NIGHT])
+    world.upgrade("v2")
+    world.run(5)
+    assert says(world) == ("Unknown", "OutsideWindow")
+    assert "opens at 2026-11-22T22:00:00Z (Etc/UTC)" in message(world, "AdapterUpgrade", "Ready")
+    assert argo_health(world.objects["AdapterUpgrade", MODEL]).status == "Suspended"
+    assert [name for kind, name in world.objects if kind == "Deployment"] == ["digits-1"], "no pods before"
+    idle = len(world.writes)
+    assert world.look().look_again == (datetime(2026, 11, 22, 22, tzinfo=UTC) - world.now).total_seconds()
+    at(world, "21:59")
+    assert len(world.writes) == idle
+    at(world, "22:01")
+    assert world.serving_tag == "v2"
+
+
+def test_a_window_that_is_opened_by_an_edit_opens() -> None:
+    world = started(windows=[NIGHT])
+    world.upgrade("v2")
+    world.run(5)
+    world.model(strategy={"windows": [{**NIGHT, "start": "12:00"}]})
+    world.run(5)
+    assert world.serving_tag == "v2"
+
+
+def test_what_began_inside_is_finished_outside() -> None:
+    world = started(windows=[NIGHT])
+    world.images["v2"] = "loading"
+    at(world, "23:58")
+    world.upgrade("v2")
+    world.run(300)
+    assert says(world) == ("Unknown", "Verifying")
+    world.images["v2"] = "ok"
+    world.run(10)
+    assert world.serving_tag == "v2"
+
+
+def test_an_approval_by_day_does_not_move_what_is_to_move_by_night() -> None:
+    world = started(**APPROVAL, windows=[NIGHT])
+    world.upgrade("v2")
+    at(world, "22:01")
+    name = candidate(world)
+    world.run(86400)
+    assert says(world) == ("Unknown", "AwaitingApproval")
+    approve(world, name)
+    world.run(5)
+    assert says(world) == ("Unknown", "OutsideWindow")
+    assert ("Deployment", name) in world.objects, "it stays complete"
+    world.run(6 * 86400)
+    assert world.serving_tag == "v2"
+
+
+def test_an_unknown_zone_waits_and_is_named() -> None:
+    world = started(windows=[{**NIGHT, "timeZone": "Europe/Berln"}])
+    world.upgrade("v2")
+    world.run(86400 * 8)
+    assert says(world) == ("Unknown", "TimeZoneUnknown")
+    assert "spec.strategy.windows[0].timeZone 'Europe/Berln'" in message(world, "AdapterUpgrade", "Ready")
+    world.model(strategy={"windows": [{**NIGHT, "timeZone": "Europe/Berln"}, {**NIGHT, "days": ["Mon"]}]})
+    world.run(5)
+    assert says(world) == ("Unknown", "OutsideWindow")
+    assert world.conditions("Model", MODEL)["InvalidWindow"] == ("True", "TimeZoneUnknown")
+
+
+def test_suspend_in_mid_flight_takes_the_candidate_away_and_going_on_begins_anew() -> None:
+    world = started(**APPROVAL)
+    world.upgrade("v2")
+    world.run(5)
+    name = candidate(world)
+    world.upgrade("v2", suspend=True)
+    world.run(5)
+    assert says(world) == ("Unknown", "Suspended")
+    assert ("Deployment", name) not in world.objects
+    assert "Held" not in world.conditions("Model", MODEL)
+    assert world.objects["Model", MODEL]["status"].get("rollout") is None
+    world.upgrade("v2")
+    world.run(5)
+    assert says(world) == ("Unknown", "AwaitingApproval")
+    approve(world, name)
+    world.run(100)
+    assert says(world) == ("True", "UpgradeSucceeded")
+
+
+def test_suspend_during_the_bake_leaves_what_serves_watched() -> None:
+    """Suspending holds the order back, it is none to go back: a failure of what bakes still rolls back."""
+    world = started()
+    world.upgrade("v2")
+    world.run(10)
+    assert world.serving_tag == "v2"
+    world.upgrade("v2", suspend=True)
+    world.run(10)
+    assert world.serving_tag == "v2"
+    assert says(world) == ("Unknown", "Suspended")
+    world.dead.add(world.serving or "")
+    world.run(30)
+    assert world.serving_tag == "v1"
