@@ -268,6 +268,8 @@ class Baseline(Wire):
     """The 95th percentile of the answers' time, in seconds."""
     error_rate: Annotated[str | None, Field(max_length=32)] = None
     accuracy: Annotated[str | None, Field(max_length=32)] = None
+    feedback: Count | None = None
+    """How many answers the accuracy was judged by."""
     labels: Annotated[dict[str, Annotated[str, Field(max_length=32)]], Field(max_length=256)] = {}
     """How often each label was answered."""
     time: datetime

@@ -7,6 +7,7 @@ from typing import Any
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
+from topgraft.api.policy import OnInconclusive, Watch
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,9 @@ class RollbackPolicy:
 
     automatic: bool
     bake_seconds: int
+    max_bake_seconds: int | None
+    on_inconclusive: OnInconclusive
+    watch: Watch
     standby_seconds: int
     standby_replicas: int
 
