@@ -65,7 +65,8 @@ OWN_WORDS = {
     "words of a decision": {"First", "Forward", "Back", "Standby", "Abandoned"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
     | {"Undecided", "Waiting", "Retrying", "Requeued", "Closed", "Restored"},
-    "type variables": {"Value", "View"},
+    "type variables": {"Value", "View", "Key"},
+    "verdicts": {"Passed", "Inconclusive"},
 }
 """Words of the code that look like a reason and are none."""
 
