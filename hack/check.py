@@ -70,7 +70,7 @@ _UNIT = (
 _API = (Suite("tests/api", 120, ("-q", "-n4", _STEAL, _TWICE)),)
 # The tests of one file share an operator and mostly wait for pods: so the files go side by side.
 _CLUSTER = (
-    Suite("tests/cluster", 600, ("-v", "-n4", "--dist=loadfile", _TWICE), "not alone"),
+    Suite("tests/cluster", 600, ("-v", "-n4", "--dist=loadfile", "--no-loadscope-reorder", _TWICE), "not alone"),
     Suite("tests/cluster", 600, ("-v", _TWICE), "alone"),
 )
 

@@ -13,6 +13,12 @@ from support.live import ROOT, Kubectl, Operator
 from support.once import once
 
 StartOperator = Callable[..., Operator]
+LONGEST = ("test_waits.py", "test_crash.py", "test_orders.py")
+"""Files that begin first: the end is no wait for one of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.gate import Gate
 from support.live import Body, wait_until
-from support.stage import Stage, model, open_stage, upgrade, version
+from support.stage import STEADY_SECONDS, Stage, model, open_stage, upgrade, version
 from support.underload import PORT, request_body
 from support.watched import PATHS
 
@@ -93,9 +93,9 @@ class Run:
         good = stage.serving(NAME)
         with self._killed(kill), self._asked():
             stage.kubectl.apply(upgrade(NAME, "v3"))
-            stage.until(NAME, lambda each: stage.serving(each) != good, 120, "v3 serves")
+            stage.until(NAME, lambda each: stage.serving(each) != good, STEADY_SECONDS, "v3 serves")
             stage.until_ready("AdapterUpgrade", NAME, "False", "NoReadyPods")
-            stage.until(NAME, lambda each: stage.serving(each) == good, 5, "v2 serves")
+            stage.until(NAME, lambda each: stage.serving(each) == good, STEADY_SECONDS, "v2 serves")
             self._until_quiet()
         return self
 
@@ -131,7 +131,9 @@ class Run:
         """The operator runs, is ready, and has had nothing to write for a while."""
         for _ in range(60):
             before = len(self.gate.written)
-            wait_until(self.stage.operator.ready, 60, f"the operator is ready\n{self.stage.operator.tail()}")
+            wait_until(
+                self.stage.operator.ready, STEADY_SECONDS, f"the operator is ready\n{self.stage.operator.tail()}"
+            )
             threading.Event().wait(QUIET_SECONDS)
             if len(self.gate.written) == before and self.stage.operator.ready():
                 return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.gate import Gate
 from support.live import Operator, wait_until
-from support.stage import Stage, condition, model, open_stage, upgrade, version
+from support.stage import STEADY_SECONDS, Stage, condition, model, open_stage, upgrade, version
 
 NAME = "digits"
 
@@ -25,10 +25,10 @@ def test_an_ex_leader_that_wakes_up_changes_nothing(crds: None, tmp_path: Path) 
             other.start(60)
             stage.until_ready("AdapterUpgrade", NAME, "True", "UpgradeSucceeded")
             stage.until_serves(NAME)
-            wait_until(lambda: len(_candidates(stage)) == 0, 30, "the preflight pod is gone")
+            wait_until(lambda: len(_candidates(stage)) == 0, STEADY_SECONDS, "the preflight pod is gone")
             before = _revisions(stage)
             gate.let_go()
-            wait_until(lambda: gate.late, 20, "the late write is answered")
+            wait_until(lambda: gate.late, STEADY_SECONDS, "the late write is answered")
             assert gate.late == 409
             written = len(gate.written)
             stage.operator.resume()

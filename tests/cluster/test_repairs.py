@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.stage import QUICK, Stage, condition, model, open_stage, upgrade, version
+from support.stage import QUICK, STEADY_SECONDS, Stage, condition, model, open_stage, upgrade, version
 from support.watched import Seen
 
 GOAL_SECONDS = 2.0
@@ -68,7 +68,7 @@ def _first(stage: Stage, kind: str, name: str, since: float, wanted: str = "") -
                 return seen
         return None
 
-    cause = stage.watched.until(found, 20, f"{kind} {name} changed")
+    cause = stage.watched.until(found, STEADY_SECONDS, f"{kind} {name} changed")
     assert cause is not None
     return cause
 
@@ -77,7 +77,7 @@ def _rolled_back(stage: Stage, name: str, reason: str) -> None:
     body = stage.until_ready("AdapterUpgrade", name, "False", reason)
     assert condition(body, "RolledBack") == ("True", reason), stage.story(name)
     marked = {body["status"]["toVersion"]: reason}
-    stage.until(name, lambda each: stage.failures(each) == marked, 5, "the version is marked")
+    stage.until(name, lambda each: stage.failures(each) == marked, STEADY_SECONDS, "the version is marked")
     rollback = stage.watched.live("Model", name)["status"]["lastRollback"]
     assert (rollback["from"], rollback["to"]) == (body["status"]["toVersion"], f"{name}-1")
     print(f"{name}: {rollback['reason']}, told {rollback['durationMilliseconds']} ms after the decision")
@@ -98,7 +98,9 @@ def test_all_candidate_pods_gone_at_the_moment_of_the_rollback(stage: Stage, upg
     stage.kubectl("delete", "pods", *pods, "--grace-period=0", "--force", "--wait=false")
     _repaired(stage, name, f"{name}-1", _first(stage, "Pod", pods[0], since))
     _rolled_back(stage, name, "NoReadyPods")
-    stage.watched.until(lambda: not stage.watched.live("Deployment", upgraded[name]), 30, "the candidate is gone")
+    stage.watched.until(
+        lambda: not stage.watched.live("Deployment", upgraded[name]), STEADY_SECONDS, "the candidate is gone"
+    )
 
 
 def test_the_candidates_deployment_deleted_by_hand_in_the_bake(stage: Stage, upgraded: dict[str, str]) -> None:
@@ -131,7 +133,7 @@ def test_the_services_selector_edited_by_hand(stage: Stage, upgraded: dict[str, 
 def test_a_foreign_selector_key_is_taken_out_again(stage: Stage, upgraded: dict[str, str]) -> None:
     """A merge that adds a key leaves ours as they are; the Service selects nothing all the same."""
     name = "selector"
-    stage.until_selects(name, upgraded[name], 10)
+    stage.until_selects(name, upgraded[name], STEADY_SECONDS)
     patch: dict[str, Any] = {"spec": {"selector": {"by": "hand"}}}
     stage.kubectl("patch", "service", name, "--type=merge", f"--patch={json.dumps(patch)}")
     stage.watched.until(
@@ -180,7 +182,9 @@ def test_a_deployment_scaled_by_hand(stage: Stage, upgraded: dict[str, str]) -> 
 
 def test_a_standby_slice_deleted_by_hand(stage: Stage, upgraded: dict[str, str]) -> None:
     name = "scaled"
-    slices = stage.watched.until(lambda: _standby_slices(stage, name), 30, lambda: f"armed\n{stage.story(name)}")
+    slices = stage.watched.until(
+        lambda: _standby_slices(stage, name), STEADY_SECONDS, lambda: f"armed\n{stage.story(name)}"
+    )
     stage.kubectl("delete", "endpointslice", slices[0], "--wait=false")
     stage.watched.until(
         lambda: len(stage.watched.states("EndpointSlice", slices[0])) > 1 and _standby_slices(stage, name) == slices,

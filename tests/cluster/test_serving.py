@@ -8,7 +8,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.stage import FAIL_FAST_SECONDS, QUICK, Stage, condition, message, model, open_stage, upgrade, version
+from support.stage import (
+    FAIL_FAST_SECONDS,
+    QUICK,
+    STEADY_SECONDS,
+    Stage,
+    condition,
+    message,
+    model,
+    open_stage,
+    upgrade,
+    version,
+)
 from support.watched import Body, Seen
 
 SERVED = ("zero", "sized", "setting", "bad")
@@ -69,12 +80,16 @@ def test_scaling_to_zero_and_back_keeps_the_version(stage: Stage, served: None) 
     name = "zero"
     version_before = stage.serving(name)
     stage.kubectl("scale", "model", name, "--replicas=0")
-    stage.until(name, lambda each: not _pods(stage, each), 30, "no pod is left")
-    stage.until(name, lambda each: stage.watched.live("Model", each)["status"]["replicas"] == 0, 15, "0 told")
+    stage.until(name, lambda each: not _pods(stage, each), STEADY_SECONDS, "no pod is left")
+    stage.until(
+        name, lambda each: stage.watched.live("Model", each)["status"]["replicas"] == 0, STEADY_SECONDS, "0 told"
+    )
     assert stage.selected(name) == [version_before]
-    stage.until_ready("Model", name, "True", "Serving", 15)
+    stage.until_ready("Model", name, "True", "Serving")
     stage.kubectl("scale", "model", name, "--replicas=1")
-    stage.until(name, lambda each: stage.watched.live("Model", each)["status"]["isReady"], 60, "a pod is ready")
+    stage.until(
+        name, lambda each: stage.watched.live("Model", each)["status"]["isReady"], STEADY_SECONDS, "a pod is ready"
+    )
     stage.until_serves(name)
     assert stage.selected(name) == [version_before]
     assert stage.failures(name) == {}
@@ -84,12 +99,12 @@ def test_scaling_to_zero_and_back_keeps_the_version(stage: Stage, served: None) 
 def test_an_upgrade_at_zero_is_verified_by_one_pod(stage: Stage, served: None) -> None:
     name = "zero"
     stage.kubectl("scale", "model", name, "--replicas=0")
-    stage.until(name, lambda each: not _pods(stage, each), 30, "no pod is left")
+    stage.until(name, lambda each: not _pods(stage, each), STEADY_SECONDS, "no pod is left")
     stage.kubectl.apply(upgrade(name, "v1"))
     body = stage.until_ready("AdapterUpgrade", name, "True", "UpgradeSucceeded")
     assert stage.serving(name) == body["status"]["toVersion"]
     assert stage.watched.all("Pod", model=name, version=body["status"]["toVersion"], role="serving")
-    stage.until(name, lambda each: not _pods(stage, each), 60, "no pod is left")
+    stage.until(name, lambda each: not _pods(stage, each), STEADY_SECONDS, "no pod is left")
 
 
 def test_scaling_restarts_nothing(stage: Stage, served: None) -> None:
@@ -97,7 +112,9 @@ def test_scaling_restarts_nothing(stage: Stage, served: None) -> None:
     name = "sized"
     before = _uids(stage, name)
     stage.kubectl("scale", "model", name, "--replicas=2")
-    stage.until(name, lambda each: stage.watched.live("Model", each)["status"]["replicas"] == 2, 60, "2 told")
+    stage.until(
+        name, lambda each: stage.watched.live("Model", each)["status"]["replicas"] == 2, STEADY_SECONDS, "2 told"
+    )
     stage.until_serves(name)
     assert before < _uids(stage, name)
     status = json.loads(stage.kubectl("get", "--raw", _scale(stage, name)))["status"]
@@ -114,7 +131,7 @@ def test_a_setting_rolls_the_pods_in_place(stage: Stage, served: None) -> None:
     name = "setting"
     before, version_before = _uids(stage, name), stage.serving(name)
     since = _set(stage, name, {"env": [{"name": "COLOUR", "value": "green"}]})
-    stage.until(name, lambda each: _pods(stage, each) and not before & _uids(stage, each), 60, "other pods")
+    stage.until(name, lambda each: _pods(stage, each) and not before & _uids(stage, each), STEADY_SECONDS, "other pods")
     stage.until_serves(name)
     environment = _pods(stage, name)[0].body["spec"]["containers"][0]["env"]
     assert {"name": "COLOUR", "value": "green"} in environment
@@ -126,7 +143,7 @@ def test_a_bad_setting_stalls_and_the_old_pods_serve_on(stage: Stage, served: No
     name = "bad"
     before, version_before = _uids(stage, name), str(stage.serving(name))
     since = _set(stage, name, {"env": [{"name": "TOPGRAFT_ADAPTER", "value": "nowhere:Nothing"}]}, strategy=IMPATIENT)
-    body = stage.until(name, lambda each: _stalled(stage, each), 60, "Stalled")
+    body = stage.until(name, lambda each: _stalled(stage, each), STEADY_SECONDS, "Stalled")
     print(f"bad setting: {condition(body)}: {message(body)}")
     assert condition(body)[0] == "False"
     assert condition(body)[1] == "ContractMissing"

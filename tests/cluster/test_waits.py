@@ -167,14 +167,16 @@ def waiting(stages: Stages) -> None:
         }
     )
     stages.limited.watched.until(
-        lambda: stages.limited.kubectl.get("resourcequota", "full").get("status", {}).get("used"), 30, "quota counts"
+        lambda: stages.limited.kubectl.get("resourcequota", "full").get("status", {}).get("used"),
+        STEADY_SECONDS,
+        "quota counts",
     )
     ordered = time.monotonic()
     for stage, mine in ((stages.open_world, CASES), (stages.limited, QUOTA)):
         stage.kubectl.apply(*(body for case in mine for body in case.orders))
     for case in cases:
         for kind in case.tellers:
-            stages.of(case).until_ready(kind, case.name, case.status, case.reason, 90)
+            stages.of(case).until_ready(kind, case.name, case.status, case.reason)
     time.sleep(max(0.0, ordered + FAIL_FAST_SECONDS + 3 - time.monotonic()))
 
 
@@ -292,7 +294,7 @@ def test_it_goes_on_by_itself_when_the_cause_is_gone(stages: Stages, mended: dic
         if before := mended[f"{case.name} {kind}"]:
             assert _generation(stages, case, kind) == before, "nobody had to edit it"
     if "AdapterUpgrade" in case.tellers:
-        stage.until_ready("AdapterUpgrade", case.name, "True", "UpgradeSucceeded", 15)
+        stage.until_ready("AdapterUpgrade", case.name, "True", "UpgradeSucceeded")
     failed = [
         seen.body["status"]["failure"]
         for states in stage.watched.all("ModelVersion")
