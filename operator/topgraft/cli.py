@@ -17,9 +17,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     _add_operator(verbs.add_parser("operator", help="run the operator"))
     tree.add_arguments(verbs.add_parser("digest", help="print the tree digest of mounted artifact volumes"))
+    verify = verbs.add_parser("verify", help="compare a candidate with what serves, by smoke and golden requests")
+    _add_verify(verify)
     options = parser.parse_args(arguments)
     if options.verb == "digest":
         return tree.run(options)
+    if options.verb == "verify":
+        told = "".join(options.config) or os.environ.get("TOPGRAFT_VERIFICATION", "")
+        if not told:
+            verify.error("nothing to verify: give --config or set TOPGRAFT_VERIFICATION")
+        # Only here, as below: an HTTP client and numpy take longer to import than a small digest takes.
+        from topgraft.checks import verify as verification  # noqa: PLC0415
+
+        return verification.run(told)
     if not options.image:
         parser.error("the operator's own image is not known: give --image or set TOPGRAFT_IMAGE")
     # Only here: each preflight runs `digest`, which must not wait for the import of a Kubernetes client.
@@ -42,6 +52,12 @@ def _add_operator(parser: argparse.ArgumentParser) -> None:
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     add("--host", default="0.0.0.0", help="address of /healthz, /readyz and /metrics")  # noqa: S104 - the kubelet asks
     add("--port", type=_positive, default=8080, metavar="N")
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    # Linux bounds each argument, so a long text comes in parts.
+    told = "what to send where, as the operator writes it; parts are joined; $TOPGRAFT_VERIFICATION"
+    parser.add_argument("--config", action="append", default=[], metavar="JSON", help=told)
 
 
 class _Version(argparse.Action):

@@ -119,6 +119,8 @@ def options_of(verb: str) -> set[str]:
     parser = argparse.ArgumentParser()
     if verb == "operator":
         cli._add_operator(parser)
+    elif verb == "verify":
+        cli._add_verify(parser)
     else:
         cli.tree.add_arguments(parser)
     return {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
@@ -144,7 +146,7 @@ def test_commands_in_the_page_exist(page: Path) -> None:
         words = re.sub(r"^(\w+=\S+ )+", "", command).split("#")[0].split()
         if words[:1] == ["make"]:
             assert {word for word in words[1:] if "=" not in word} <= targets, command
-        elif words[:1] == ["topgraft"] and words[1:2] in (["operator"], ["digest"]):
+        elif words[:1] == ["topgraft"] and words[1:2] in (["operator"], ["digest"], ["verify"]):
             flags = {word.split("=")[0] for word in words if word.startswith("--")}
             assert flags <= options_of(words[1]), command
 

@@ -4,7 +4,20 @@ import errno
 import os
 from typing import Literal
 
-Reason = Literal["ArtifactUnreadable", "ArtifactPathEscapes", "DigestDeadlineExceeded", "ArtifactTooLarge"]
+Reason = Literal[
+    "ArtifactUnreadable",
+    "ArtifactPathEscapes",
+    "DigestDeadlineExceeded",
+    "ArtifactTooLarge",
+    "CandidateUnreachable",
+    "GoldenAnswersUnusable",
+    "GoldenFileInvalid",
+    "GoldenUnreachable",
+    "SmokeRequestInvalid",
+    "VerificationConfigInvalid",
+    "VerificationCrashed",
+    "VerificationDeadlineExceeded",
+]
 
 SHOWN_CHARACTERS = 200
 GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE}
@@ -19,10 +32,14 @@ class CheckError(Exception):
         self.reason = reason
 
 
+def printable(text: str) -> str:
+    """Write out every character that a terminal or a log would act on."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def shown(volume: str, path: bytes) -> str:
     """Name a file of a volume in printable characters only, the end of a very long path rather than its start."""
-    text = path.decode("utf-8", "backslashreplace")
-    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    text = printable(path.decode("utf-8", "backslashreplace"))
     if len(text) > SHOWN_CHARACTERS:
         text = "…" + text[-SHOWN_CHARACTERS:]
     return f"volume {volume}: {text or '.'}"

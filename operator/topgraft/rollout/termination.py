@@ -12,12 +12,20 @@ REASONS = frozenset(
         "ArtifactPathEscapes",
         "ArtifactTooLarge",
         "ArtifactUnreadable",
+        "CandidateUnreachable",
         "ContractMissing",
         "DigestDeadlineExceeded",
+        "GoldenAnswersUnusable",
+        "GoldenFileInvalid",
+        "GoldenUnreachable",
         "ImportFailed",
         "LoadFailed",
         "PortUnavailable",
         "SettingInvalid",
+        "SmokeRequestInvalid",
+        "VerificationConfigInvalid",
+        "VerificationCrashed",
+        "VerificationDeadlineExceeded",
     }
 )
 """What our own programs say. Another word becomes AdapterFailed: no adapter speaks in the operator's words."""
