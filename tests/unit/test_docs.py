@@ -30,6 +30,7 @@ KUBERNETES_WORDS = {
     *("ALL", "Accept", "Background", "BearerToken", "CreateContainerConfigError", "CreateContainerError"),
     *(
         "ContainerCreating",
+        "CrashLoopBackOff",
         "DELETE",
         "DELETED",
         "DeleteOptions",
@@ -45,6 +46,7 @@ KUBERNETES_WORDS = {
         "PodScheduled",
         "Progressing",
         "ReadWriteOnce",
+        "ReadWriteOncePod",
         "ReplicaFailure",
         "ReplicaSet",
         "RollingUpdate",
@@ -62,7 +64,8 @@ OWN_WORDS = {
     },
     "days of a window": {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"},
     "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},
-    "words of a decision": {"First", "Forward", "Back", "Standby", "Abandoned"},
+    "words of a decision": {"First", "Forward", "Back", "Step", "Standby", "Abandoned"},
+    "strategies": {"BlueGreen", "Canary", "Rolling", "Recreate"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
     | {"Undecided", "Waiting", "Retrying", "Requeued", "Closed", "Restored"},
     "type variables": {"Value", "View", "Key"},

@@ -7,10 +7,12 @@ from datetime import timedelta
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout import render
+from topgraft.rollout.exclusive import exclusive
 from topgraft.rollout.image import Image
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.preflight import preflight_name, preflight_pod, recheck_name, recheck_pod
 from topgraft.rollout.situation import Situation
+from topgraft.rollout.strategy import resized
 from topgraft.rollout.views import APPLIED, STANDBY_SINCE, EndpointSlice, Pod
 
 LOST_PAUSE = timedelta(seconds=60)
@@ -47,17 +49,21 @@ def desired_replicas(at: Situation, *, preparing: bool) -> dict[str, int]:
     for name in (at.stable, at.serving, at.wanted if at.wanted == at.stable or at.returning else None):
         if name is not None:
             sizes[name] = at.replicas
-    return sizes
+    return resized(at, sizes, preparing=preparing)
 
 
 def _may_start(at: Situation, candidate: ModelVersion) -> bool:
     """Once the image's digest is known the candidate starts, beside the checks and not after them."""
     if at.refused_at_once:
         return False
-    if candidate.metadata.name in at.deployments or Image.parse(candidate.spec.adapter.image).digest:
+    if candidate.metadata.name in at.deployments:
+        return True
+    if Image.parse(candidate.spec.adapter.image).digest and not exclusive(at, candidate):
         return True
     report = at.report(candidate)
-    return report is not None and (bool(report.image_digest) or report.complete(candidate))
+    if report is None or (report.exclusive and not report.inspected(candidate)):
+        return False
+    return bool(report.image_digest) or report.complete(candidate) or report.inspected(candidate)
 
 
 def _derived_version(at: Situation) -> Iterator[Write]:
@@ -71,8 +77,9 @@ def _preflight(at: Situation) -> Iterator[Write]:
         return
     name, owner = preflight_name(candidate.metadata.name), at.model.metadata.uid
     if not any(pod.name == name and pod.metadata.owned_by(owner) for pod in at.seen.pods):
-        body = preflight_pod(at.model, candidate, at.goal.attempt, at.seen.settings.image, on_one_node(at, candidate))
-        yield Apply(body, new=True)
+        image, alone = at.seen.settings.image, exclusive(at, candidate)
+        one_node = on_one_node(at, candidate)
+        yield Apply(preflight_pod(at.model, candidate, at.goal.attempt, image, one_node, alone=alone), new=True)
 
 
 def _recheck(at: Situation) -> Iterator[Write]:
@@ -110,7 +117,10 @@ def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
             # A stock server closes no old connection by itself; its pods are replaced once, which does.
             since = at.decision.attempt
         image = at.image(version, at.report(version))
-        body = render.deployment(at.model, version, image, replicas, since, one_node=on_one_node(at, version))
+        digest_image = (live.digest_image if live else "") or at.seen.settings.image
+        reads = digest_image if exclusive(at, version) else ""
+        one_node = on_one_node(at, version)
+        body = render.deployment(at.model, version, image, replicas, since, one_node=one_node, digest_image=reads)
         intact = (
             live is not None
             and live.metadata.annotations.get(APPLIED) == body["metadata"]["annotations"][APPLIED]
@@ -164,10 +174,11 @@ def _standby_pods(at: Situation) -> tuple[Pod, ...]:
 def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iterator[Write]:
     """What no step needs any more. Only what was seen and is ours goes; a preflight pod stays through the bake."""
     undecided = at.target.version is None and at.failure is None
+    left = at.decision.origin if at.decision and at.decision.leaves != "Standby" else None
     namespace = at.model.metadata.namespace
     for name, deployment in at.deployments.items():
         outdated = preparing and at.candidate is not None and name == at.candidate.metadata.name and at.replaced(name)
-        if (name not in sizes and not undecided) or outdated:
+        if (name not in sizes and (not undecided or name == left)) or outdated:
             yield Delete("Deployment", namespace, deployment.name, deployment.metadata.uid)
     keep = {at.candidate.metadata.name if at.candidate and preparing else None, at.serving if at.baking else None}
     for pod in at.seen.pods:

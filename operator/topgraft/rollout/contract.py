@@ -48,7 +48,7 @@ def refused(
 ) -> Refusal | None:
     """Judge a complete report against the version's own declarations and against its parent's record."""
     checks = (
-        _artifact(version, parent, report),
+        _artifact(version, parent, report) if report.artifact is not None else None,
         *(_identity(version, parent, report) if version.spec.adapter.contract == "Topgraft" else ()),
         None if upgrade is not None and upgrade.spec.allow_api_break else _api(version, parent, report),
     )

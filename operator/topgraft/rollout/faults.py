@@ -107,9 +107,11 @@ def container_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault
 
 def _own_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault | None:
     """The preflight's trusted container runs the operator's own image: what keeps it from starting is no version's."""
-    waiting = status.state.waiting
+    waiting, ended = status.state.waiting, status.last_state.terminated
     if waiting is None or waiting.reason in ("", "ContainerCreating", "PodInitializing"):
         return None
+    if waiting.reason == "CrashLoopBackOff" and ended is not None:
+        return _fault(pod, "PodNotStarted", f"container digest ended with exit code {ended.exit_code}", since)
     return _fault(pod, "OperatorImageUnavailable", f"{waiting.reason}: {waiting.message}", since)
 
 

@@ -12,6 +12,7 @@ from topgraft.rollout.content import wire
 from topgraft.rollout.podspec import labels
 from topgraft.rollout.progress import HELD_STEP, QUEUED_STEP, Phase, Progress, steady
 from topgraft.rollout.situation import Situation
+from topgraft.rollout.steps import stopped
 from topgraft.rollout.summary import ACTIVE, HISTORY_LIMIT, STUCK, ready_says, without_nulls
 from topgraft.rollout.target import rank
 from topgraft.rollout.views import RETRY_AT
@@ -65,8 +66,11 @@ def _traffic(at: Situation, ready: int) -> Iterator[Says]:
     if at.serving is None:
         yield Says("Available", "False", "NothingServes", "no version serves yet")
         return
-    text = f"{ready} pods of {at.serving} are ready"
-    yield Says("Available", truth(ready > 0), "PodsReady" if ready else "NoReadyPods", text)
+    if down := stopped(at):
+        yield Says("Available", "False", "Recreating", down)
+    else:
+        text = f"{ready} pods of {at.serving} are ready"
+        yield Says("Available", truth(ready > 0), "PodsReady" if ready else "NoReadyPods", text)
     back = at.stable if at.baking else at.previous
     if back is None:
         text = "there is no previous version to go back to"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -13,10 +14,12 @@ from topgraft.api.modelversion import Api, ModelVersion
 from topgraft.api.wire import Wire
 from topgraft.rollout.content import wire
 from topgraft.rollout.derive import owner_of
+from topgraft.rollout.exclusive import EXCLUSIVE
 from topgraft.rollout.image import Image, digest_of
 from topgraft.rollout.podspec import (
     CONTAINER_SECURITY,
     artifact_mounts,
+    artifact_volumes,
     environment,
     labels,
     pod_spec,
@@ -24,7 +27,7 @@ from topgraft.rollout.podspec import (
     together,
 )
 from topgraft.rollout.termination import MESSAGE_LIMIT, clean, error_in, parse
-from topgraft.rollout.views import ContainerStatus, Pod
+from topgraft.rollout.views import ContainerStatus, Pod, Terminated
 
 ATTEMPT = "topgraft.dev/attempt"
 DIGEST_DEADLINE_SECONDS = 6 * 3600
@@ -49,20 +52,34 @@ def must_recheck(version: ModelVersion) -> bool:
     return any(not volume.image and not volume.config_map for volume in version.spec.artifact.volumes)
 
 
-def preflight_pod(model: Model, version: ModelVersion, attempt: str, image: str, one_node: bool) -> dict[str, Any]:
+def preflight_pod(
+    model: Model, version: ModelVersion, attempt: str, image: str, one_node: bool, *, alone: bool = False
+) -> dict[str, Any]:
     """A bare Pod: a quota's refusal comes back as the answer to the write, and no controller stands between.
 
     `image` is the operator's own; `one_node` keeps it beside the serving pods where a volume is ReadWriteOnce.
+    `alone`: only one pod may mount the volume, so this one does not: the candidate's own pods read the artifacts.
     """
     answer = _inspect(model, version) if version.spec.adapter.contract == "Topgraft" else _resolve(version)
-    containers = [*_digest(version, image), answer]
-    return _pod(model, version, preflight_name(version.metadata.name), attempt, containers, one_node=one_node)
+    containers = [answer] if alone else [*digest_container(version, image), answer]
+    pod = _pod(model, version, preflight_name(version.metadata.name), attempt, containers, one_node=one_node)
+    return _unmounted(pod, version) if alone else pod
+
+
+def _unmounted(pod: dict[str, Any], version: ModelVersion) -> dict[str, Any]:
+    names = {volume["name"] for volume in artifact_volumes(version)}
+    pod["spec"]["volumes"] = [volume for volume in pod["spec"]["volumes"] if volume["name"] not in names]
+    for container in pod["spec"]["containers"]:
+        mounts = [mount for mount in container.get("volumeMounts", []) if mount["name"] not in names]
+        container["volumeMounts"] = mounts
+    pod["metadata"]["annotations"][EXCLUSIVE] = "true"
+    return pod
 
 
 def recheck_pod(model: Model, version: ModelVersion, attempt: str, image: str, one_node: bool) -> dict[str, Any]:
     """Reads the artifacts once more when the bake is over: the same bytes after as before."""
     name = recheck_name(version.metadata.name)
-    return _pod(model, version, name, attempt, _digest(version, image), one_node=one_node)
+    return _pod(model, version, name, attempt, digest_container(version, image), one_node=one_node)
 
 
 def _pod(
@@ -85,7 +102,7 @@ def _pod(
     }
 
 
-def _digest(version: ModelVersion, image: str) -> list[dict[str, Any]]:
+def digest_container(version: ModelVersion, image: str) -> list[dict[str, Any]]:
     """The trusted container, or none where all volumes are OCI images: those count by their manifest digest."""
     volumes = version.spec.artifact.volumes
     named = [part for v in volumes if not v.image for part in ("--volume", f"{v.name}={v.mount_path}")]
@@ -161,6 +178,15 @@ class Report:
     contract: Contract | None = None
     error: tuple[str, str] | None = None
     lost: bool = False
+    exclusive: bool = False
+    ended: bool = False
+    """Whether the preflight pod has nothing more to say."""
+
+    def inspected(self, version: ModelVersion) -> bool:
+        """All but the artifacts is known, which only the candidate's own pods may read."""
+        stock = version.spec.adapter.contract == "None"
+        answered = self.contract is not None or (stock and (bool(self.image_digest) or self.ended))
+        return self.exclusive and self.error is None and answered
 
     def complete(self, version: ModelVersion) -> bool:
         contract = self.contract is not None or version.spec.adapter.contract == "None"
@@ -191,9 +217,21 @@ def read_report(pod: Pod, version: ModelVersion) -> Report:
     contract, malformed = _contract(answer)
     error = wrong_artifact or wrong_contract or malformed
     lost = killed or (pod.status.phase == "Failed" and (error is None or pod.status.reason in GONE))
-    if lost and stock and artifact is not None:
+    alone = pod.metadata.annotations.get(EXCLUSIVE) == "true"
+    if lost and stock and (artifact is not None or alone) and pod.status.reason not in GONE:
         lost = False
-    return Report(image_digest, artifact, contract, None if lost else error, lost)
+    ended = pod.status.phase in ("Succeeded", "Failed")
+    return Report(image_digest, artifact, contract, None if lost else error, lost, alone, ended)
+
+
+def with_artifact(report: Report, pods: Iterable[Pod]) -> Report:
+    """The report with what an init container of the version's own pods read: the newest word of any of them."""
+    statuses = (s for pod in pods for s in pod.status.init_container_statuses if s.name == "digest")
+    for status in statuses:
+        artifact, wrong, _ = _artifact(status)
+        if artifact is not None or wrong is not None:
+            return replace(report, artifact=artifact, error=report.error or wrong)
+    return report
 
 
 def _contract(answer: dict[str, Any] | None) -> tuple[Contract | None, tuple[str, str] | None]:
@@ -212,7 +250,7 @@ def _contract(answer: dict[str, Any] | None) -> tuple[Contract | None, tuple[str
 
 def _said(status: ContainerStatus | None, silent: str) -> tuple[dict[str, Any] | None, tuple[str, str] | None]:
     """(what the container found, why it failed): both None while it has not ended."""
-    ended = status.state.terminated if status else None
+    ended = _end(status)
     if ended is None:
         return None, None
     said = parse(ended.message)
@@ -224,11 +262,18 @@ def _said(status: ContainerStatus | None, silent: str) -> tuple[dict[str, Any] |
     return None, (silent, f"exit code {ended.exit_code} ({clean(ended.reason, 64)}): {text}")
 
 
+def _end(status: ContainerStatus | None) -> Terminated | None:
+    """How the container ended; one that was started again and again: how it ended last."""
+    if status is None or status.state.running is not None:
+        return None
+    return status.state.terminated or status.last_state.terminated
+
+
 def _artifact(
     status: ContainerStatus | None,
 ) -> tuple[dict[str, Any] | None, tuple[str, str] | None, bool]:
     """(tree digest, why it failed, whether the container was killed from outside: out of memory, node gone)."""
-    ended = status.state.terminated if status else None
+    ended = _end(status)
     if ended is not None and ended.exit_code != 0 and not ended.message.strip():
         return None, None, True
     said, wrong = _said(status, "ArtifactUnreadable")

@@ -14,7 +14,9 @@ from topgraft.rollout.health import SLOW, preparation_fault, runs_without_being_
 from topgraft.rollout.observed import Observed
 from topgraft.rollout.preflight import recheck_name
 from topgraft.rollout.situation import Situation
-from topgraft.rollout.switch import complete
+from topgraft.rollout.steps import stopped
+from topgraft.rollout.strategy import step, strategy
+from topgraft.rollout.switch import at_gate
 
 BACKOFF_SECONDS = 60
 BACKOFF_LIMIT_SECONDS = 3600
@@ -103,7 +105,8 @@ def progress(at: Situation) -> Progress:
         )
         return _rechecking(at) if at.recheck_due else Progress(Phase.BAKING, "Baking", text, until=ends)
     if at.failure is not None:
-        text = f"{target.version} failed: {at.failure.message or at.failure.reason}; {at.serving or 'nothing'} serves"
+        serves = stopped(at) or f"{at.serving or 'nothing'} serves"
+        text = f"{target.version} failed: {at.failure.message or at.failure.reason}; {serves}"
         return Progress(Phase.FAILED, at.failure.reason, text)
     return steady(at)
 
@@ -159,11 +162,13 @@ def _preparing(at: Situation) -> Progress:
         )
     if failed := _refusal(at) or _ended(at):
         return Progress(Phase.PREPARING, failed.reason, failed.message, failed=failed)
-    if complete(at) and (hold := gate.before_traffic(at)):
+    if at_gate(at) and (hold := gate.before_traffic(at)):
         # Asked before the deadline: that one is for the cluster, not for a person.
         return Progress(Phase.HELD, hold.reason, hold.message, until=hold.until)
     running = record is not None and record.retry_time is None and record.step != HELD_STEP
     began = record.start_time if record is not None and running else at.now
+    if (begun := step(at)) is not None:
+        began = max(began, begun.time)
     deadline = began + timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds)
     fault = preparation_fault(at)
     if at.now >= deadline and not _digesting(at):
@@ -172,9 +177,15 @@ def _preparing(at: Situation) -> Progress:
     if record is not None and record.tries:
         # Told as before until it succeeds: health that flaps with every retry would wake somebody each time.
         return Progress(Phase.RETRYING, "EnvironmentNotReady", told, until=until)
+    down = stopped(at)
     if fault is not None:
-        return Progress(Phase.WAITING, fault.reason, fault.message, until=until)
+        text = f"{fault.message}; {down}" if down else fault.message
+        return Progress(Phase.WAITING, fault.reason, text, until=until)
+    if down:
+        return Progress(Phase.PREPARING, "Recreating", down, until=until)
     text = f"{name}: the artifacts are read, the adapter is checked, pods start; {at.serving or 'nothing'} serves"
+    if strategy(at) == "Recreate":
+        text = f"{name}: the artifacts are read, the adapter is checked; then the pods of {at.serving} end first"
     return Progress(Phase.PREPARING, "Verifying", text, until=until)
 
 
@@ -192,6 +203,11 @@ def _deadline(at: Situation, name: str, fault: Fault | None, tries: int) -> Prog
     if fault is None or fault.content:
         text = f"{name} was not ready within spec.strategy.progressDeadlineSeconds ({seconds} s), its containers run"
         return Progress(Phase.PREPARING, "NotReady", text, failed=Fault("NotReady", text, True, at.now, True))
+    if stopped(at):
+        # What serves is never stopped twice for the same attempt unless somebody asks for it.
+        text = f"{name} was not ready within {seconds} s: {fault.reason}: {fault.message}"
+        failed = Fault("EnvironmentNotReady", text, True, at.now, True)
+        return Progress(Phase.PREPARING, failed.reason, text, failed=failed)
     pause = min(BACKOFF_SECONDS * 2 ** min(tries, 10), BACKOFF_LIMIT_SECONDS)
     text = f"not ready within {seconds} s: {fault.reason}: {fault.message}"
     return Progress(Phase.BACKOFF, "EnvironmentNotReady", text, until=at.now + timedelta(seconds=pause))

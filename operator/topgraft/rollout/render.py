@@ -9,7 +9,9 @@ from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.derive import content_of, owner_of
+from topgraft.rollout.exclusive import EXCLUSIVE
 from topgraft.rollout.podspec import adapter_container, labels, pod_spec, ports, together
+from topgraft.rollout.preflight import digest_container
 from topgraft.rollout.views import APPLIED, CONTENT, DECISION, MODEL_LABEL, SLICE_MANAGER, STANDBY_SINCE, Decision, Pod
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -39,9 +41,15 @@ def deployment(
     standby_since: str | None = None,
     *,
     one_node: bool = False,
+    digest_image: str = "",
 ) -> dict[str, Any]:
-    """The Deployment of one version, named like it. `maxUnavailable: 0`: a bad change of `serving` costs no old pod."""
+    """The Deployment of one version, named like it. `maxUnavailable: 0`: a bad change of `serving` costs no old pod.
+
+    `digest_image`: only one pod may mount the volume, so each reads the artifacts itself, by this image, before it
+    serves. It is given once and kept: no release of the operator restarts a pod.
+    """
     name, serving = version.metadata.name, model.spec.serving
+    recreates = model.spec.strategy.type == "Recreate"
     selector = labels(model, name, "serving")
     annotations = dict(serving.pod_annotations)
     if standby_since:
@@ -51,6 +59,10 @@ def deployment(
         spec["topologySpreadConstraints"] = spread
     if one_node:
         together(spec, model)
+    if digest_image:
+        spec["initContainers"] = digest_container(version, digest_image)
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}}
+    marks = {ONE_NODE: one_node, EXCLUSIVE: bool(digest_image)}
     return _stamped(
         {
             "apiVersion": "apps/v1",
@@ -59,7 +71,7 @@ def deployment(
                 "name": name,
                 "namespace": model.metadata.namespace,
                 "labels": labels(model, name),
-                "annotations": {CONTENT: content_of(version), **({ONE_NODE: "true"} if one_node else {})},
+                "annotations": {CONTENT: content_of(version), **{m: "true" for m, holds in marks.items() if holds}},
                 "ownerReferences": owner_of(model),
             },
             "spec": {
@@ -67,7 +79,7 @@ def deployment(
                 "revisionHistoryLimit": 1,
                 "progressDeadlineSeconds": model.spec.strategy.progress_deadline_seconds,
                 "selector": {"matchLabels": selector},
-                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+                "strategy": {"type": "Recreate"} if digest_image or recreates else rolling,
                 "template": {
                     "metadata": {"labels": {**serving.pod_labels, **selector}, "annotations": annotations},
                     "spec": spec,

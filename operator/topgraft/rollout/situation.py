@@ -11,6 +11,7 @@ from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.rollout import health
 from topgraft.rollout.contract import Refusal, refused, refused_before_start
 from topgraft.rollout.derive import content_of
+from topgraft.rollout.exclusive import exclusive
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.image import Image
 from topgraft.rollout.observed import Observed
@@ -24,6 +25,7 @@ from topgraft.rollout.preflight import (
     read_recheck,
     read_report,
     recheck_name,
+    with_artifact,
 )
 from topgraft.rollout.target import Target, attempt_hash, choose
 from topgraft.rollout.views import CONTENT, Decision, Deployment, Pod, Service
@@ -102,7 +104,9 @@ class Situation:
     def recheck_due(self) -> bool:
         """Whether the bake is over in time and the artifacts have to be read once more before it counts."""
         version, ends = self.versions.get(self.serving or ""), self.bake_ends
-        return version is not None and ends is not None and self.now >= ends and must_recheck(version)
+        if version is None or ends is None or self.now < ends:
+            return False
+        return must_recheck(version) and not exclusive(self, version)
 
     @cached_property
     def recheck(self) -> Report:
@@ -212,9 +216,25 @@ class Situation:
     def preflight(self) -> Pod | None:
         return self._check_pod(preflight_name(self.candidate.metadata.name)) if self.candidate else None
 
+    def preflight_of(self, version: ModelVersion) -> Pod | None:
+        return self._check_pod(preflight_name(version.metadata.name))
+
     def report(self, version: ModelVersion) -> Report | None:
-        pod = self._check_pod(preflight_name(version.metadata.name))
-        return read_report(pod, version) if pod else None
+        """What the preflight found; on an exclusive volume with what the version's own pods read of the artifacts."""
+        pod = self.preflight_of(version)
+        if pod is None:
+            return None
+        report = read_report(pod, version)
+        return with_artifact(report, self.pods(version.metadata.name)) if report.exclusive else report
+
+    @property
+    def preflighted(self) -> bool:
+        """Whether the candidate passed all that can be asked before it has pods of its own."""
+        candidate = self.candidate
+        report = self.report(candidate) if candidate else None
+        if candidate is None or report is None or self.refusal is not None:
+            return False
+        return report.complete(candidate) or report.inspected(candidate)
 
     @cached_property
     def refused_at_once(self) -> Refusal | None:
@@ -227,8 +247,10 @@ class Situation:
         """Why the candidate may not serve, by the objects alone or by its complete report."""
         candidate = self.candidate
         report = self.report(candidate) if candidate else None
-        if self.refused_at_once or candidate is None or report is None or not report.complete(candidate):
+        if self.refused_at_once or candidate is None or report is None:
             return self.refused_at_once
+        if not report.complete(candidate) and not report.inspected(candidate):
+            return None
         return refused(candidate, self.parent(candidate), self.goal.order, report)
 
     @property

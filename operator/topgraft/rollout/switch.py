@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from topgraft.rollout import gate, render
+from topgraft.rollout import gate, render, steps
 from topgraft.rollout.instructions import Event, Plan, Switch
 from topgraft.rollout.situation import Situation
+from topgraft.rollout.strategy import step, strategy
 from topgraft.rollout.termination import MESSAGE_LIMIT
 from topgraft.rollout.views import APPLIED, DECISION, Decision
 
@@ -59,13 +60,31 @@ def regarding(at: Situation) -> dict[str, str]:
 def _next_move(at: Situation) -> Move | None:
     if at.decision is None:
         return _forward(at) if at.service is None else None
-    return _leave(at) or _return(at) or _forward(at) or _repair(at)
+    return _leave(at) or _told(steps.abandoned(at)) or _return(at) or _onward(at) or _repair(at)
+
+
+def _told(step: steps.Told | None) -> Move | None:
+    return Move(*step) if step else None
+
+
+def _onward(at: Situation) -> Move | None:
+    if at_gate(at) and gate.before_traffic(at):
+        return None
+    return _told(steps.started(at)) or _forward(at)
+
+
+def at_gate(at: Situation) -> bool:
+    """Whether the next decision is the first of its attempt to touch what serves."""
+    if at.candidate is None or at.baking or step(at) is not None:
+        return False
+    return at.preflighted if strategy(at) == "Recreate" else complete(at)
 
 
 def _leave(at: Situation) -> Move | None:
     """What serves has failed and the way back is ready. Decided on the health of the version gone back to:
     that the new one has no ready pod at all is a reason to go, never one to wait."""
-    back, fault = at.way_back, at.serving_fault if at.policy.automatic else None
+    fault = at.serving_fault if at.policy.automatic else None
+    back = at.way_back or steps.way_back(at, fault)
     if back is None or fault is None:
         return None
     decision = Decision(
@@ -76,6 +95,7 @@ def _leave(at: Situation) -> Move | None:
         reason=fault.reason,
         message=fault.message[:MESSAGE_LIMIT],
         leaves="Failed" if fault.content else "Abandoned",
+        mode=None if at.ready(back) else "Recreate",
         time=at.now,
     )
     return Move(decision, ("Warning", "RolledBack"))
@@ -86,7 +106,7 @@ def _return(at: Situation) -> Move | None:
     if at.wanted == at.serving:
         return None
     back = at.stable if at.baking else at.wanted if at.warm else None
-    if back is None or at.ready(back) == 0:
+    if back is None or (at.ready(back) == 0 and steps.way_back(at, None) is None):
         return None
     failed = at.failure_of(at.serving, at.attempt_of_serving) if at.baking else None
     reason = failed.reason if failed else "Superseded" if at.baking else at.goal.trigger
@@ -98,6 +118,7 @@ def _return(at: Situation) -> Move | None:
         reason=reason,
         message=(failed.message or "" if failed else _why(at))[:MESSAGE_LIMIT],
         leaves="Failed" if failed else "Abandoned" if at.baking else "Standby",
+        mode=None if at.ready(back) else "Recreate",
         time=at.now,
     )
     return Move(decision, ("Warning", "RolledBack") if failed else ("Normal", "SwitchedBack"))
@@ -116,9 +137,9 @@ def _why(at: Situation) -> str:
 def _forward(at: Situation) -> Move | None:
     """The candidate is verified and complete: it takes the traffic."""
     candidate = at.candidate
-    if candidate is None or at.baking or not complete(at) or gate.before_traffic(at):
+    if candidate is None or at.baking or not complete(at):
         return None
-    name, first = candidate.metadata.name, at.decision is None
+    name, first, how = candidate.metadata.name, at.decision is None, strategy(at)
     decision = Decision(
         attempt=at.goal.attempt,
         direction="First" if first else "Forward",
@@ -126,6 +147,7 @@ def _forward(at: Situation) -> Move | None:
         origin=at.serving,
         reason="InitialDeployment" if first else at.goal.trigger,
         message="verified and ready",
+        mode=None if how == "BlueGreen" else how,
         time=at.now,
     )
     return Move(decision, ("Normal", "TrafficSwitched"))

@@ -177,6 +177,7 @@ class TemplateContainer(View):
 
 class TemplateSpec(View):
     containers: tuple[TemplateContainer, ...] = ()
+    init_containers: tuple[TemplateContainer, ...] = ()
 
 
 class TemplateMeta(View):
@@ -204,6 +205,11 @@ class Deployment(Object):
         return next((c.image for c in containers if c.name == "adapter"), "")
 
     @property
+    def digest_image(self) -> str:
+        """The image of the init container that reads the artifacts; "" where there is none."""
+        return next((c.image for c in self.spec.template.spec.init_containers if c.name == "digest"), "")
+
+    @property
     def rolled_out(self) -> bool:
         """Whether every pod is of the newest template: a bad one leaves the old pods, ready and outdated."""
         status = self.status
@@ -219,17 +225,26 @@ class Deployment(Object):
         return next((c for c in self.status.conditions if c.type == kind and c.status == "True"), None)
 
 
+Mode = Literal["Canary", "Rolling", "Recreate"]
+
+
 class Decision(View):
     """Why the Service selects what it selects. Written in the same request as the selector, so it is never behind."""
 
     attempt: Annotated[str, Field(max_length=128)] = ""
-    direction: Literal["First", "Forward", "Back"] = "First"
+    direction: Literal["First", "Forward", "Back", "Step"] = "First"
+    """Step: `to` is what serves and stays stable, and `candidate` is on its way by `mode`."""
     to: Annotated[str, Field(max_length=63)]
     origin: Annotated[str | None, Field(alias="from", max_length=63)] = None
     reason: Annotated[str, Field(max_length=128)] = ""
     message: Annotated[str, Field(max_length=1024)] = ""
     leaves: Literal["Standby", "Failed", "Abandoned"] = "Standby"
     """What becomes of `from`: kept warm, marked as failed for `attempt`, or dropped without blame."""
+    mode: Mode | None = None
+    """By which strategy the version came; none where it stood complete beside the old one."""
+    candidate: Annotated[str | None, Field(max_length=63)] = None
+    step: Annotated[int | None, Field(ge=0, le=100)] = None
+    """Which of the canary's steps is held, from 0."""
     time: Annotated[AwareDatetime, Field(gt=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
 
     def wire(self) -> str:

@@ -13,6 +13,13 @@ from topgraft.rollout.instructions import Plan
 
 from .world import MODEL, Crash, World
 
+CLAIM = {"name": "weights", "mountPath": "/weights", "persistentVolumeClaim": {"claimName": "weights"}}
+STRATEGIES: tuple[dict[str, object], ...] = (
+    {},
+    {},
+    {"type": "Recreate"},
+    {"whenUnschedulable": "Recreate"},
+)
 TAGS = ("v1", "v2", "v3", "v4", "v5", "v6")
 
 
@@ -29,11 +36,20 @@ class Rollouts(RuleBasedStateMachine):
         self.world = World(images={"v4": "crash", "v5": "class:Other"})
         self.user_specs: dict[tuple[str, str], object] = {}
 
-    @initialize(first=st.sampled_from(("v1", "v2")))
-    def start(self, first: str) -> None:
-        self.world.model()
-        self.world.base(tag=first)
+    @initialize(first=st.sampled_from(("v1", "v2")), strategy=st.sampled_from(STRATEGIES), alone=st.booleans())
+    def start(self, first: str, strategy: dict[str, object], alone: bool) -> None:
+        """`alone`: the artifacts lie on a volume that one pod alone may mount."""
+        self.strategy, self.replicas = strategy, (0, 1) if alone else (0, 3)
+        self.world.room = 3 if strategy.get("whenUnschedulable") else None
+        self._model(min(2, self.replicas[1]))
+        if alone:
+            self.world.claims["weights"] = "ReadWriteOncePod"
+        self.volumes = {"artifact": {"volumes": [CLAIM]}} if alone else {}
+        self.world.base(tag=first, **self.volumes)
         self._remember()
+
+    def _model(self, replicas: int, **serving: object) -> None:
+        self.world.model(serving={"replicas": replicas, **serving}, strategy=self.strategy)
 
     def _remember(self) -> None:
         for key, body in self.world.objects.items():
@@ -53,7 +69,10 @@ class Rollouts(RuleBasedStateMachine):
         except Crash:
             world.crash_at = None
         after = world.serving
-        if after != selected and selected is not None and before:
+        decision = world.decision
+        # The strategy that stops what serves says so; every other one keeps to it.
+        stops = decision is not None and decision.mode == "Recreate"
+        if after != selected and selected is not None and before and not stops:
             assert after in before, f"traffic moved from {selected} to {after}, which has no ready pod; {before} have"
         return made
 
@@ -91,13 +110,13 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule(replicas=st.integers(0, 3), pin=st.sampled_from((None, "digits-1", "missing")))
     def edit_model(self, replicas: int, pin: str | None) -> None:
-        self.world.model(serving={"replicas": replicas} | ({"version": pin} if pin else {}))
+        self._model(min(replicas, self.replicas[1]), **({"version": pin} if pin else {}))
         self._remember()
 
     @rule(revision=st.integers(2, 4), tag=st.sampled_from(("v1", "v3", "v4")))
     def new_weights(self, revision: int, tag: str) -> None:
         if ("ModelVersion", f"digits-r{revision}") not in self.world.objects:
-            self.world.base(f"digits-r{revision}", tag, revision=revision)
+            self.world.base(f"digits-r{revision}", tag, revision=revision, **self.volumes)
             self._remember()
 
     @rule(kind=st.sampled_from(("Deployment", "Pod", "EndpointSlice", "Service")), index=st.integers(0, 5))

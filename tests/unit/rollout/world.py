@@ -49,8 +49,13 @@ class World:
     artifact: str = "sha256:" + "a" * 64
     refusals: dict[str, str] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
+    room: int | None = None
+    """How many serving pods the nodes have room for; None: for any number."""
+    claims: dict[str, str] = field(default_factory=dict)
+    """Access mode of each PersistentVolumeClaim."""
     crash_at: int | None = None
     own_image: str = "ok"
+    own_tag: str = "topgraft:test"
     may_start: bool = True
     version: int = 0
 
@@ -186,11 +191,43 @@ class World:
         meta["ownerReferences"] = [owner]
         meta["deployment"] = deployment["metadata"]["name"]
         containers = [{"ports": [{"name": "http", "containerPort": 8080}]}]
-        spec = {"nodeName": "node-1", "containers": containers}
+        volumes = template["spec"].get("volumes", [])
+        reads = [c["name"] for c in template["spec"].get("initContainers", [])]
+        spec = {"containers": containers, "volumes": volumes, "initContainers": reads}
         self._store({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
         self.objects["Pod", name]["status"] = {"podIP": f"10.0.{self.version // 250}.{self.version % 250}"}
 
+    def _schedule(self, pod: dict[str, Any]) -> bool:
+        """Whether the pod has a node; one that got it keeps it."""
+        if pod["spec"].get("nodeName"):
+            return True
+        placed = [p for (k, _), p in self.objects.items() if k == "Pod" and p["spec"].get("nodeName")]
+        serving = [p for p in self._serving_pods() if p["spec"].get("nodeName")]
+        taken = {claim for p in placed if p["status"].get("phase") != "Succeeded" for claim in self._alone(p)}
+        fits = self.room is None or len(serving) < self.room or pod not in self._serving_pods()
+        if fits and not taken & self._alone(pod):
+            pod["spec"]["nodeName"] = "node-1"
+            return True
+        text = "0/1 nodes are available: no room for it, or another pod has its claim"
+        waits = {"type": "PodScheduled", "status": "False", "message": text}
+        pod["status"] |= {"phase": "Pending", "conditions": [waits], "containerStatuses": []}
+        return False
+
+    def _serving_pods(self) -> list[dict[str, Any]]:
+        pods = [p for (k, _), p in self.objects.items() if k == "Pod"]
+        return [p for p in pods if p["metadata"]["labels"].get(views.ROLE_LABEL) == "serving"]
+
+    def _alone(self, pod: dict[str, Any]) -> set[str]:
+        """The claims of the pod that no second pod may mount."""
+        named = (v.get("persistentVolumeClaim", {}).get("claimName", "") for v in pod["spec"].get("volumes", []))
+        return {name for name in named if self.claims.get(name) == "ReadWriteOncePod"}
+
     def _run_pod(self, pod: dict[str, Any], behaviour: str) -> None:
+        if not self._schedule(pod):
+            return
+        if pod["spec"]["initContainers"]:
+            ended = {"exitCode": 0, "message": json.dumps({"digest": self.artifact, "files": 1, "bytes": 10})}
+            pod["status"]["initContainerStatuses"] = [{"name": "digest", "state": {"terminated": ended}}]
         if pod["metadata"]["name"] in self.dead or pod["metadata"]["deployment"] in self.dead:
             behaviour = "unready"
         if behaviour == "loading":
@@ -210,7 +247,8 @@ class World:
                 container["state"] = {"waiting": waiting}
             case _:
                 container["state"] = {"running": {"startedAt": rfc3339(self.now)}}
-        ready, old = behaviour == "ok", pod["status"].get("conditions", [{}])[0]
+        ready = behaviour == "ok"
+        old = next((c for c in pod["status"].get("conditions", []) if c["type"] == "Ready"), {})
         status = "True" if ready else "False"
         moved = old.get("lastTransitionTime") if old.get("status") == status else rfc3339(self.now)
         pod["status"] |= {
@@ -222,6 +260,9 @@ class World:
 
     def _run_preflight(self, pod: dict[str, Any]) -> None:
         if pod.get("status", {}).get("phase") == "Succeeded":
+            return
+        pod.setdefault("status", {})
+        if not self._schedule(pod):
             return
         image = pod["spec"]["containers"][-1]["image"]
         behaviour = self._behaviour(image)
@@ -277,7 +318,7 @@ class World:
         return Observed(
             NAMESPACE,
             MODEL,
-            Settings("topgraft:test"),
+            Settings(self.own_tag),
             model=models[0] if models else None,
             versions=all_of("ModelVersion"),
             upgrades=all_of("AdapterUpgrade"),
@@ -287,7 +328,12 @@ class World:
             slices=all_of("EndpointSlice"),
             refusals=dict(self.refusals),
             may_start=self.may_start,
+            claims={name: self._claim(name, mode) for name, mode in self.claims.items()},
         )
+
+    def _claim(self, name: str, mode: str) -> views.PersistentVolumeClaim:
+        meta = {"name": name, "namespace": NAMESPACE, "uid": f"claim-{name}", "creationTimestamp": rfc3339(self.now)}
+        return views.PersistentVolumeClaim.model_validate({"metadata": meta, "spec": {"accessModes": [mode]}})
 
     def turn(self) -> Plan:
         made = plan(self.observe(), self.now)
@@ -318,6 +364,11 @@ class World:
     def serving(self) -> str | None:
         service = self.objects.get(("Service", MODEL))
         return service["spec"]["selector"].get(views.VERSION_LABEL) if service else None
+
+    @property
+    def decision(self) -> views.Decision | None:
+        service = self.objects.get(("Service", MODEL))
+        return views.Service.model_validate(service).decision if service else None
 
     def tag_of(self, version: str | None) -> str | None:
         record = self.objects.get(("ModelVersion", version or ""))
