@@ -59,7 +59,7 @@ OWN_WORDS = {
     "kinds and values of the API": {"Model", "ModelVersion", "AdapterUpgrade", "Production", "Topgraft", "None"},
     "condition types": {
         *("Ready", "Reconciling", "Stalled", "Available", "RollbackReady", "Ungoverned", "AdapterOverridden"),
-        *("Held", "InvalidWindow"),
+        *("Held", "InvalidWindow", "InvalidDefect"),
         *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
     },
     "days of a window": {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"},

@@ -45,7 +45,8 @@ def desired_replicas(at: Situation, *, preparing: bool) -> dict[str, int]:
     if previous is not None and ends is not None:
         needed = at.replicas > 0 and at.ready(at.serving) == 0 and at.ready(previous) > 0
         if at.baking or needed or at.now < ends:
-            sizes[previous] = at.replicas if at.baking else min(at.replicas, at.policy.standby_replicas)
+            full = at.baking or at.condemned is not None
+            sizes[previous] = at.replicas if full else min(at.replicas, at.policy.standby_replicas)
     for name in (at.stable, at.serving, at.wanted if at.wanted == at.stable or at.returning else None):
         if name is not None:
             sizes[name] = at.replicas

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
-from topgraft.rollout import gate
+from topgraft.rollout import defect, gate
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.podspec import labels
@@ -43,6 +43,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "artifactDigest": _digest(serving) or old.artifact_digest,
         "rollout": running,
         "lastRollback": _last_rollback(at),
+        "defects": _defects(at) or None,
         "finishedTime": rfc3339(at.now) if at.baked else old.finished_time and rfc3339(old.finished_time),
         "replicas": len(at.pods(at.serving)) if at.serving else 0,
         "selector": ",".join(f"{k}={v}" for k, v in labels(model, at.serving, "serving").items())
@@ -85,6 +86,8 @@ def _traffic(at: Situation, ready: int) -> Iterator[Says]:
 def _notices(at: Situation, step: Progress) -> Iterator[Says]:
     if step.held:
         yield Says("Held", "True", step.reason, step.message)
+    if text := defect.read(at.model.metadata.annotations)[1]:
+        yield Says("InvalidDefect", "True", "DefectMalformed", text)
     if text := gate.invalid_windows(at):
         yield Says("InvalidWindow", "True", "TimeZoneUnknown", text)
     if at.target.ungoverned:
@@ -182,6 +185,12 @@ def _last_rollback(at: Situation) -> dict[str, Any] | None:
     )
 
 
+def _defects(at: Situation) -> list[dict[str, Any]]:
+    decision = at.decision
+    decided = (decision.defect, decision.time) if decision is not None and decision.defect else None
+    return defect.recorded(at.model.status.defects, decided, at.defect, at.now)
+
+
 def _history(at: Situation, step: Progress, running: dict[str, Any] | None) -> list[dict[str, Any]]:
     """An entry for each rollout that was in the status and is over now; the newest first."""
     old = [wire(entry) for entry in at.model.status.history]
@@ -222,4 +231,7 @@ def _outcome(at: Situation, step: Progress, version: str, attempt: str) -> tuple
         return ("RolledBack" if moved else "Refused"), failure.reason
     if step.failed:
         return "Refused", step.failed.reason
-    return ("Succeeded", None) if at.serving == version else ("Abandoned", "Superseded")
+    if at.serving != version:
+        return "Abandoned", "Superseded"
+    back = at.decision is not None and at.decision.direction == "Back"
+    return ("Restored", at.decision.reason) if back and at.decision is not None else ("Succeeded", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from topgraft.rollout import defect
 from topgraft.rollout.children import children
 from topgraft.rollout.conditions import stamp
 from topgraft.rollout.history import outdated
@@ -75,6 +76,22 @@ def _look_again(at: Situation, step: Progress) -> float | None:
 
 def _events(at: Situation, step: Progress) -> tuple[Event, ...]:
     """Transitions only, read off the status as it was: a repeated look finds it written and says nothing."""
+    return (*_reports(at), *_transition(at, step))
+
+
+def _reports(at: Situation) -> Iterator[Event]:
+    if at.defect is not None:
+        text = defect.failure_text(at.defect)
+        if at.reported(at.defect.version):
+            yield Event(regarding(at), "Warning", defect.REASON, text)
+        else:
+            yield Event(regarding(at), "Normal", "DefectRecorded", text)
+    text = defect.read(at.model.metadata.annotations)[1]
+    if text and not any(c.message == text for c in at.model.status.conditions):
+        yield Event(regarding(at), "Warning", "DefectMalformed", text)
+
+
+def _transition(at: Situation, step: Progress) -> tuple[Event, ...]:
     old, to = at.model.status.rollout, at.goal.version
     about = regarding(at)
     if step.failed is not None:

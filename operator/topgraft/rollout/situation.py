@@ -8,10 +8,11 @@ from functools import cached_property
 
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Failure, ModelVersion
-from topgraft.rollout import health
+from topgraft.rollout import defect, health
 from topgraft.rollout.contract import Refusal, refused, refused_before_start
 from topgraft.rollout.derive import content_of
 from topgraft.rollout.exclusive import exclusive
+from topgraft.rollout.fallback import fallbacks
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.image import Image
 from topgraft.rollout.observed import Observed
@@ -141,7 +142,47 @@ class Situation:
         decision = self.decision
         if decision and decision.leaves == "Failed" and decision.origin == version and decision.attempt == attempt:
             return Failure(attempt_hash=attempt, reason=decision.reason, message=decision.message, time=decision.time)
-        return None
+        reported = self.reported(version)
+        return reported if reported is not None and reported.attempt_hash == attempt else None
+
+    @cached_property
+    def defect(self) -> defect.Report | None:
+        """The defect report that has not acted yet, with its version."""
+        report, known = defect.read(self.model.metadata.annotations)[0], self.model.status.defects
+        decided = self.decision.defect if self.decision else None
+        return defect.pending(report, known, decided, self.serving)
+
+    def reported(self, version: str | None) -> Failure | None:
+        """A report that orders to leave what serves, or not to bring in what is on its way."""
+        report = self.defect
+        if report is None or report.severity != defect.ORDERS_ROLLBACK or report.version != version:
+            return None
+        if version not in (self.serving, self.target.version):
+            return None
+        attempt = self.target.attempt if version == self.target.version else self.attempt_of_serving
+        text = defect.failure_text(report)
+        return Failure(attempt_hash=attempt, reason=defect.REASON, message=text, time=self.now)
+
+    @property
+    def defect_of_serving(self) -> str | None:
+        """The report against what serves that a decision to leave it answers, whatever else it is made for."""
+        return str(self.defect) if self.defect is not None and self.reported(self.serving) is not None else None
+
+    @property
+    def condemned(self) -> Failure | None:
+        """The defect for which what serves is to be left: it may be healthy, and the way back cold."""
+        failure = self.failure_of(self.serving, self.attempt_of_serving) if self.serving else None
+        return failure if failure is not None and failure.reason == defect.REASON else None
+
+    def defective(self, version: str) -> bool:
+        """Whether a defect was reported that makes a version unfit to go back to."""
+        record, left = self.versions.get(version), self.decision
+        failure = record.status.failure if record is not None else None
+        if failure is not None and failure.reason == defect.REASON:
+            return True
+        if left is not None and left.leaves == "Failed" and (left.origin, left.reason) == (version, defect.REASON):
+            return True
+        return version == self.serving and self.condemned is not None
 
     @cached_property
     def failure(self) -> Failure | None:
@@ -154,9 +195,7 @@ class Situation:
         target = self.target
         if target.version is None or self.failure is None:
             return target
-        for name in (self.recorded_stable, target.base):
-            if name is None or name == target.version:
-                continue
+        for name in fallbacks(self):
             instead = replace(target, version=name, trigger="Fallback", body=None)
             instead = replace(instead, attempt=attempt_hash(self.model, self.versions, instead))
             if name == self.recorded_stable or (name in self.versions and not self.failure_of(name, instead.attempt)):
@@ -204,7 +243,11 @@ class Situation:
 
         One warm pod must not get the load of twenty healthy ones; where those are not healthy it may.
         """
-        return self.returning and self.ready(self.wanted) >= min(self.replicas, max(1, self.ready(self.serving)))
+        return self.returning and self.carries(self.wanted)
+
+    def carries(self, version: str | None) -> bool:
+        """Whether a version has enough ready pods to take over from what serves."""
+        return self.ready(version) >= min(self.replicas, max(1, self.ready(self.serving)))
 
     def _check_pod(self, name: str) -> Pod | None:
         """A preflight or recheck pod: of this Model, for the attempt in progress. Others prove nothing."""

@@ -23,12 +23,14 @@ Ours = Model | ModelVersion | AdapterUpgrade
 
 def statuses(at: Situation, step: Progress) -> tuple[ApplyStatus, ...]:
     """The status writes that are due; none where nothing changed."""
-    writes = (
+    versions = tuple(due(version, version_status(at, step, version)) for version in at.seen.versions)
+    others = (
         due(at.model, model_status(at, step)),
         *(due(upgrade, upgrade_status(at, step, upgrade)) for upgrade in at.seen.upgrades),
-        *(due(version, version_status(at, step, version)) for version in at.seen.versions),
     )
-    return tuple(write for write in writes if write)
+    # A report counts as done once the Model tells of it: what it does to a version is told before.
+    ordered = (*versions, *others) if at.defect is not None else (*others, *versions)
+    return tuple(write for write in ordered if write)
 
 
 def due(obj: Ours, body: dict[str, Any] | None) -> ApplyStatus | None:

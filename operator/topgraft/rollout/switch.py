@@ -60,7 +60,7 @@ def regarding(at: Situation) -> dict[str, str]:
 def _next_move(at: Situation) -> Move | None:
     if at.decision is None:
         return _forward(at) if at.service is None else None
-    return _leave(at) or _told(steps.abandoned(at)) or _return(at) or _onward(at) or _repair(at)
+    return _leave(at) or _disown(at) or _told(steps.abandoned(at)) or _return(at) or _onward(at) or _repair(at)
 
 
 def _told(step: steps.Told | None) -> Move | None:
@@ -96,9 +96,37 @@ def _leave(at: Situation) -> Move | None:
         message=fault.message[:MESSAGE_LIMIT],
         leaves="Failed" if fault.content else "Abandoned",
         mode=None if at.ready(back) else "Recreate",
+        defect=at.defect_of_serving,
         time=at.now,
     )
     return Move(decision, ("Warning", "RolledBack"))
+
+
+def _disown(at: Situation) -> Move | None:
+    """A person reported that what serves must not, whatever `rollback.automatic` says of the operator's own judgement.
+
+    What serves may be in the best of health: it is left as soon as the other side can carry the load, not before.
+    """
+    back = at.way_back
+    if at.condemned is None or back is None or at.defective(back) or not at.carries(back):
+        return None
+    return Move(_condemning(at, back), ("Warning", "RolledBack"))
+
+
+def _condemning(at: Situation, back: str) -> Decision:
+    failure = at.condemned
+    assert failure is not None
+    return Decision(
+        attempt=at.attempt_of_serving,
+        direction="Back",
+        to=back,
+        origin=at.serving,
+        reason=failure.reason,
+        message=(failure.message or "")[:MESSAGE_LIMIT],
+        leaves="Failed",
+        defect=at.defect_of_serving,
+        time=at.now,
+    )
 
 
 def _return(at: Situation) -> Move | None:
@@ -119,6 +147,7 @@ def _return(at: Situation) -> Move | None:
         message=(failed.message or "" if failed else _why(at))[:MESSAGE_LIMIT],
         leaves="Failed" if failed else "Abandoned" if at.baking else "Standby",
         mode=None if at.ready(back) else "Recreate",
+        defect=at.defect_of_serving,
         time=at.now,
     )
     return Move(decision, ("Warning", "RolledBack") if failed else ("Normal", "SwitchedBack"))
@@ -140,6 +169,8 @@ def _forward(at: Situation) -> Move | None:
     if candidate is None or at.baking or not complete(at):
         return None
     name, first, how = candidate.metadata.name, at.decision is None, strategy(at)
+    if at.condemned is not None and at.goal.trigger == "Fallback":
+        return Move(_condemning(at, name), ("Warning", "RolledBack"))
     decision = Decision(
         attempt=at.goal.attempt,
         direction="First" if first else "Forward",

@@ -174,12 +174,23 @@ def _failed(at: Situation, reason: str, text: str) -> Iterator[Says]:
     again = f"to try again change the spec or annotate {RETRY_AT}=<any new value>"
     told = f"{text}; {at.serving or 'nothing'} serves; {again}"
     when = "went back after the switch" if served else "refused before any traffic moved"
+    going = at.serving == at.target.version
     yield Says("Ready", "False", reason, told)
     yield Says("Succeeded", "False", reason, text)
     yield Says("Stalled", "True", reason, told)
-    yield Says("RolledBack", "True", reason, when)
+    if going:
+        yield Says("RolledBack", "False", reason, f"not yet: {_way_back(at)}")
+    else:
+        yield Says("RolledBack", "True", reason, when)
     if served:
         yield Says("Healthy", "False", reason, text)
+
+
+def _way_back(at: Situation) -> str:
+    """Why a version that failed while it served still does."""
+    if at.wanted in (at.serving, None):
+        return "there is no other version to go back to"
+    return f"{at.wanted} is started first"
 
 
 def _proofs(at: Situation, body: dict[str, Any]) -> Iterator[Says]:

@@ -85,6 +85,8 @@ def _failure(at: Situation, step: Progress, version: ModelVersion, failing: bool
             "message": step.failed.message,
             "time": rfc3339(at.now),
         }
+    if at.defect is not None and (reported := at.reported(name)):
+        return wire(reported) | {"time": rfc3339(at.now)}
     decision = at.decision
     if decision is not None and decision.leaves == "Failed" and decision.origin == name:
         new = {"attemptHash": decision.attempt, "reason": decision.reason, "message": decision.message}

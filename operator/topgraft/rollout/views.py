@@ -245,6 +245,8 @@ class Decision(View):
     candidate: Annotated[str | None, Field(max_length=63)] = None
     step: Annotated[int | None, Field(ge=0, le=100)] = None
     """Which of the canary's steps is held, from 0."""
+    defect: Annotated[str | None, Field(max_length=256)] = None
+    """The report that ordered it, with its version: it has acted, whether or not a status tells so yet."""
     time: Annotated[AwareDatetime, Field(gt=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
 
     def wire(self) -> str:
