@@ -20,7 +20,9 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
     old, name = version.status, version.metadata.name
     if name not in at.involved and old.observed_generation == version.metadata.generation and _at_rest(version):
         return None
-    report = at.report(version) if name == at.serving else None
+    # It may lose the traffic before the first look at it that would have recorded what it was let through with.
+    lost_traffic = at.decision is not None and at.decision.leaves == "Failed" and at.decision.origin == name
+    report = at.report(version) if name == at.serving or lost_traffic else None
     verified = report is not None and report.error is None and report.complete(version)
     failing = step.failed if at.candidate is not None and name == at.candidate.metadata.name else None
     preparing = at.candidate is not None and name == at.candidate.metadata.name and not failing
@@ -34,7 +36,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
         "apiDigest": old.api_digest,
         "failure": _failure(at, step, version, failing is not None),
     }
-    if report is not None and verified and body["failure"] is None:
+    if report is not None and verified and (lost_traffic or body["failure"] is None):
         body |= _verification(at, version)
     said = _version_conditions(at, step, version, body)
     body["conditions"] = stamp(said, old.conditions, version.metadata.generation, at.now)

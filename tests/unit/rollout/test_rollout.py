@@ -145,6 +145,23 @@ def test_death_in_the_bake_goes_back_at_once(world: World) -> None:
     assert world.writes == []
 
 
+def test_what_dies_while_no_operator_runs_keeps_the_record_of_its_verification(world: World) -> None:
+    world.run()
+    before = world.serving
+    world.upgrade("v2")
+    while world.serving == before:
+        world.look()
+    bad = world.serving
+    world.dead.add(str(bad))
+    world.run(30)
+    assert world.serving == before
+    status = world.objects["ModelVersion", str(bad)]["status"]
+    assert status["failure"]["reason"] == "NoReadyPods"
+    assert status["artifact"]["digest"] == world.artifact
+    assert status["adapter"]["className"] == "DigitsAdapter"
+    assert world.conditions("ModelVersion", str(bad))["ArtifactVerified"] == ("True", "DigestComputed")
+
+
 def test_death_after_the_bake_goes_back_while_the_standby_is_warm(world: World) -> None:
     world.upgrade("v2")
     world.run(200)
