@@ -24,7 +24,9 @@ from localcluster.settings import ClusterError
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-_NO_TESTS = 5  # pytest's exit status when it collects none
+# pytest's exit statuses
+_FAILED = 1
+_NO_TESTS = 5
 _SOURCE = {
     "ruff check": ("ruff", "check", "--quiet", "."),
     "ruff format": ("ruff", "format", "--quiet", "--check", "."),
@@ -41,37 +43,45 @@ _GENERATED = {
 
 @dataclass(frozen=True)
 class Suite:
-    """pytest in one folder: the seconds that one test may take, further options, and the marks that it selects."""
+    """pytest in one folder.
+
+    `seconds`: the most that a test may take. `parallel`: how tests go side by side. `marks`: those that it selects.
+    `twice`: it has real processes, sockets and timers, on a machine that others may share: what fails is run once more,
+    one after the other with fresh fixtures, and named in the closing lines; what fails again fails.
+    """
 
     folder: str
     seconds: int
-    options: tuple[str, ...]
+    parallel: tuple[str, ...] = ()
+    options: tuple[str, ...] = ("-q",)
     marks: str = ""
+    twice: bool = False
 
     @property
     def name(self) -> str:
         return f"{self.folder} ({self.marks})" if self.marks else self.folder
 
-    def command(self, full: bool) -> list[str]:
+    def command(self, full: bool, again: bool = False) -> list[str]:
         marks = " and ".join(part for part in (self.marks, "" if full else "not full") if part)
         pytest = [str(BIN / "python"), "-m", "pytest", self.folder, f"--timeout={self.seconds}", "--durations=5"]
-        return [*pytest, *self.options, "-m", marks]
+        # A record of its own: pytest by hand, at the same time, must not change what failed here.
+        pytest.append(f"--override-ini=cache_dir={ROOT / '.pytest_cache' / 'check' / self.name}")
+        how = ("--last-failed", "--last-failed-no-failures=none", "--exitfirst") if again else self.parallel
+        return [*pytest, *self.options, *how, "-m", marks]
 
 
 _STEAL = "--dist=worksteal"
-# Real processes, sockets and timers, on a machine that others may share: what fails is run once more and named as a
-# rerun in the closing lines; what fails twice fails.
-_TWICE = "--reruns=1"
 _UNIT = (
-    Suite("tests/unit", 600, ("-q", "-n2", _STEAL)),
-    Suite("sdk/tests", 120, ("-q", "-n3", _STEAL, "-pno:asyncio", _TWICE)),
-    Suite("examples", 120, ("-q",)),
+    Suite("tests/unit", 600, ("-n2", _STEAL)),
+    Suite("sdk/tests", 120, ("-n3", _STEAL), ("-q", "-pno:asyncio"), twice=True),
+    Suite("examples", 120),
 )
-_API = (Suite("tests/api", 120, ("-q", "-n4", _STEAL, _TWICE)),)
+_API = (Suite("tests/api", 120, ("-n4", _STEAL), twice=True),)
 # The tests of one file share an operator and mostly wait for pods: so the files go side by side.
+_FILES = ("-n4", "--dist=loadfile", "--no-loadscope-reorder")
 _CLUSTER = (
-    Suite("tests/cluster", 600, ("-v", "-n4", "--dist=loadfile", "--no-loadscope-reorder", _TWICE), "not alone"),
-    Suite("tests/cluster", 600, ("-v", _TWICE), "alone"),
+    Suite("tests/cluster", 600, _FILES, ("-v",), "not alone", twice=True),
+    Suite("tests/cluster", 600, (), ("-v",), "alone", twice=True),
 )
 
 
@@ -163,17 +173,28 @@ def tests(report: Report, programs: Programs, suites: Iterable[Suite], full: boo
     environment = dict(os.environ)
     for suite in suites:
         print(f"\n== {suite.name}", flush=True)
-        began, last = time.monotonic(), ""
-
-        def show(line: str) -> None:
-            nonlocal last
-            print(line, end="", flush=True)
-            last = line.strip() or last
-
-        status = programs.run(suite.command(full), environment, show)
+        began = time.monotonic()
+        status, told = _show(programs, suite.command(full), environment)
+        ok = status in {0, _NO_TESTS}
+        if status == _FAILED and suite.twice:
+            print(f"\n== {suite.name}: what failed, once more", flush=True)
+            status, again = _show(programs, suite.command(full, again=True), environment)
+            ok, told = status == 0, f"{told}; once more: {again}"
         if programs.over:
             return
-        report.add(suite.name, time.monotonic() - began, status in {0, _NO_TESTS}, last.strip("= "))
+        report.add(suite.name, time.monotonic() - began, ok, told)
+
+
+def _show(programs: Programs, command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run it, its output shown; returns the exit status and the last line."""
+    last = ""
+
+    def show(line: str) -> None:
+        nonlocal last
+        print(line, end="", flush=True)
+        last = line.strip() or last
+
+    return programs.run(command, environment, show), last.strip("= ")
 
 
 @contextmanager
