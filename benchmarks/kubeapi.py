@@ -80,16 +80,25 @@ class Api:
         return list(self.call("GET", kind.url(namespace) + query)["items"])
 
     def watch(self, path: str, seconds: int) -> Iterator[tuple[str, Body]]:
-        """Changes from now on, for at most `seconds`."""
-        start = self.call("GET", f"{path}?limit=1")["metadata"]["resourceVersion"]
-        connection = self._connect(seconds + REQUEST_SECONDS)
-        try:
-            connection.request("GET", f"{path}?watch=true&timeoutSeconds={seconds}&resourceVersion={start}")
-            for line in connection.getresponse():
-                event = json.loads(line)
-                yield event["type"], event["object"]
-        finally:
-            connection.close()
+        """Changes from now on, for at most `seconds`. Raises ApiError where the API server tells no more of them.
+
+        The API server ends every watch of a kind whose definition is applied again: it goes on where it ended.
+        """
+        version = self.call("GET", f"{path}?limit=1")["metadata"]["resourceVersion"]
+        ends = time.monotonic() + seconds
+        while (left := int(ends - time.monotonic())) > 0:
+            connection = self._connect(left + REQUEST_SECONDS)
+            try:
+                connection.request("GET", f"{path}?watch=true&timeoutSeconds={left}&resourceVersion={version}")
+                for line in connection.getresponse():
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise ApiError(f"watch of {path}: {event['object']}")
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    yield event["type"], event["object"]
+            finally:
+                connection.close()
+            time.sleep(0.1)
 
     def _fresh(self) -> http.client.HTTPSConnection:
         self._local.connection = connection = self._connect(REQUEST_SECONDS)

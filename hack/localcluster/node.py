@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -78,6 +79,7 @@ podLogsDir: {node}/pod-logs
 def start(at: Settings) -> None:
     """Start the node's daemons; returns when the node is Ready."""
     _write_configuration(at)
+    _weigh_pods()
     node = at.run / "node"
     containerd = Process(at, "containerd")
     command: list[str | Path] = [at.bin / "containerd", "-c", node / "containerd.toml"]
@@ -116,6 +118,19 @@ def _is_ready(at: Settings) -> bool:
     path = '{.status.conditions[?(@.type=="Ready")].status}'
     command: list[str | Path] = [at.bin / "kubectl", f"--kubeconfig={at.kubeconfig}", "--request-timeout=5s"]
     return run([*command, "get", "node", NODE, "-o", f"jsonpath={path}"], check=False) == "True"
+
+
+def _weigh_pods() -> None:
+    """Give all pods together the weight of the machine's processors and not, as by default, that of one process.
+
+    The kubelet would do so, but here it makes no groups of its own. Version 2 of control groups needs it less: there
+    each session on the machine is one group, too.
+    """
+    group = Path("/sys/fs/cgroup/cpu/k8s.io")
+    if (group.parent / "cpu.shares").exists():
+        with contextlib.suppress(OSError):  # in a container the groups may be read-only
+            group.mkdir(exist_ok=True)
+            (group / "cpu.shares").write_text(str(1024 * (os.cpu_count() or 1)))
 
 
 def _write_configuration(at: Settings) -> None:

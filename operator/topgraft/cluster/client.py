@@ -157,7 +157,9 @@ class Client:
         except Conflict:
             # The name is taken by a later object with another uid: ours is gone.
             return None
-        return answer if answer.get("kind") != "Status" else None
+        # Of an object that somebody else took away meanwhile a state comes back that never was stored.
+        stored = answer.get("kind") != "Status" and "resourceVersion" in answer["metadata"]
+        return answer if stored else None
 
     async def create(self, kind: Kind, body: Object) -> Object:
         return await self._call("POST", kind.url(body["metadata"]["namespace"]), body, kind=kind)

@@ -9,7 +9,7 @@ from topgraft.rollout import defect
 from topgraft.rollout.children import children
 from topgraft.rollout.conditions import stamp
 from topgraft.rollout.history import outdated
-from topgraft.rollout.instructions import ApplyStatus, Event, Plan, Write
+from topgraft.rollout.instructions import Apply, ApplyStatus, Event, Plan, Write
 from topgraft.rollout.observed import Observed
 from topgraft.rollout.progress import Phase, Progress, progress
 from topgraft.rollout.situation import Situation
@@ -46,7 +46,10 @@ def plan(observed: Observed, now: datetime) -> Plan:
 
 
 def _ordered(at: Situation, step: Progress, told: tuple[ApplyStatus, ...]) -> tuple[Write, ...]:
-    return (*told, *children(at, preparing=step.preparing), *outdated(at))
+    """A new Deployment before all: its pods take the longest, and the statuses can be told while they start."""
+    made = children(at, preparing=step.preparing)
+    first = tuple(w for w in made if isinstance(w, Apply) and w.new and w.body["kind"] == "Deployment")
+    return (*first, *told, *(write for write in made if write not in first), *outdated(at))
 
 
 def _orphans(observed: Observed, now: datetime) -> Iterator[ApplyStatus]:

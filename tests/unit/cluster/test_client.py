@@ -173,6 +173,16 @@ async def test_delete_hits_only_the_object_that_was_meant(api: FakeApi) -> None:
     assert await client.delete(SERVICE, "ns", "m", live["metadata"]["uid"]) is None
 
 
+async def test_an_answer_that_never_was_stored_means_gone(api: FakeApi) -> None:
+    """A pod that the kubelet took away while the API server marked it for deletion comes back without a version."""
+
+    async def fault(_: web.Request) -> web.Response:
+        return web.json_response({"kind": "Pod", "metadata": {"name": "p", "uid": "uid"}})
+
+    api.faults.append(fault)
+    assert await api.client().delete(POD, "ns", "p", "uid") is None
+
+
 async def test_lists_come_in_pages_of_one_version(api: FakeApi) -> None:
     client, kind = api.client(), replace(SERVICE, page=2)
     for number in range(5):

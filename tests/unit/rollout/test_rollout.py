@@ -47,6 +47,14 @@ def test_an_upgrade_serves_and_keeps_the_old_version_warm(world: World) -> None:
     assert world.conditions("Model", MODEL)["Ready"] == ("True", "Serving")
 
 
+def test_with_the_image_by_digest_its_pods_are_asked_for_before_anything_is_told(world: World) -> None:
+    world.upgrade(f"v2@sha256:{'0' * 64}")
+    world.run(1)
+    kinds = [f"{verb} {kind}" for verb, kind, *_ in world.writes]
+    assert kinds[:2] == ["apply ModelVersion", "apply Deployment"]
+    assert "apply Pod" in kinds
+
+
 def test_an_upgrade_costs_at_most_fourteen_writes_and_five_events(world: World) -> None:
     world.events.clear()
     world.upgrade("v2")
