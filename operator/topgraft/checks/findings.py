@@ -9,7 +9,7 @@ from topgraft.checks.compare import Compare, comparison
 from topgraft.checks.config import Golden, Limits
 from topgraft.checks.failure import CheckError, printable
 from topgraft.checks.goldenfile import GoldenRequest, Label, Labels
-from topgraft.checks.outputs import AnswerError, Parsed, classes, parse
+from topgraft.checks.outputs import AnswerError, Parsed, parse
 from topgraft.checks.verdict import Check, accuracy, agreement, divergence, errors
 
 SHOWN_DIFFERENCES = 10
@@ -40,7 +40,7 @@ class Findings:
         if request.name in self._golden.may_change:
             self._may_change += 1
             return
-        if before and after and (named := (classes(before.outputs), classes(after.outputs)))[0] and named[1]:
+        if before and after and (named := (before.classes, after.classes))[0] and named[1]:
             for counter, labels in zip(self._classes, named, strict=True):
                 counter.update(labels or ())
         if self._golden.compare == "None" or (self._has_old and not before):
@@ -119,7 +119,7 @@ class Findings:
             return
         self._labelled += len(request.labels)
         for version, parsed in enumerate((before, after)):
-            named = classes(parsed.outputs) if parsed else None
+            named = parsed.classes if parsed else None
             self._right[version] += sum(one == label for one, label in zip(named or (), request.labels, strict=False))
 
 

@@ -113,7 +113,7 @@ class GoldenFile:
     def _parse(self, number: int, line: bytes) -> GoldenRequest:
         try:
             # The mark that some editors put before the first line is none of its text.
-            value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"), parse_constant=_refuse_constant)
+            value = _DECODER.decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except UnicodeDecodeError as error:
             raise self._invalid(number, f"is not UTF-8 (byte {error.start + 1})") from None
         except _ConstantError as error:
@@ -159,7 +159,7 @@ class GoldenFile:
         if isinstance(body, str):
             return body.encode("utf-8", "replace")
         if isinstance(body, dict | list):
-            return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+            return _ENCODER.encode(body).encode("utf-8", "replace")
         what = "no body" if body is None else "a body that is neither an object, a list nor text"
         raise self._invalid(number, f'has {what}; write {{"body": {{...}}}}')
 
@@ -178,9 +178,11 @@ class GoldenFile:
 
 def label_text(value: object) -> Label:
     """A class as text, the same for 8, 8.0 and "8": a file's label and an adapter's answer seldom agree on the type."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+    if type(value) is str:
+        return value
+    if type(value) is float and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
-    return value if isinstance(value, str) else json.dumps(value)
+    return json.dumps(value)
 
 
 class _ConstantError(Exception):
@@ -189,6 +191,11 @@ class _ConstantError(Exception):
 
 def _refuse_constant(name: str) -> None:
     raise _ConstantError(name)
+
+
+# Made once: the functions of json make a new one for each call with options.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def _quoted(text: str) -> str:

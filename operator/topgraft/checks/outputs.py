@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from math import prod
 from typing import Any
@@ -40,6 +41,10 @@ class Parsed:
     outputs: Outputs
     problem: str = ""
 
+    @cached_property
+    def classes(self) -> Labels | None:
+        return classes(self.outputs)
+
 
 def parse(body: bytes) -> Parsed:
     """Take the outputs out of an answer of the Open Inference Protocol V2, of an OpenAI-style one, of one with a field
@@ -59,7 +64,10 @@ def outputs_of(value: Any) -> Outputs:
     """Do the same with the JSON of an answer; raises AnswerError."""
     if isinstance(value, dict):
         if isinstance(value.get("outputs"), list):
-            return dict(_tensor(tensor) for tensor in value["outputs"])
+            outputs = dict(_tensor(tensor) for tensor in value["outputs"])
+            if len(outputs) != len(value["outputs"]):
+                raise AnswerError("two outputs have the same name")
+            return outputs
         if isinstance(value.get("choices"), list):
             return {f"choices[{index}]": Output("", (), _said(choice)) for index, choice in enumerate(value["choices"])}
         if isinstance(value.get("output"), dict):
@@ -70,7 +78,7 @@ def outputs_of(value: Any) -> Outputs:
 def loads(body: bytes) -> Any:
     """Read JSON, without NaN and Infinity. Raises AnswerError."""
     try:
-        return json.loads(body.decode(), parse_constant=_refuse_constant)
+        return _DECODER.decode(body.decode())
     except UnicodeDecodeError:
         raise AnswerError("the answer is not UTF-8") from None
     except (ValueError, RecursionError):
@@ -88,8 +96,11 @@ def classes(outputs: Outputs) -> Labels | None:
             return _fitting(tuple(map(label_text, output.data)))
     for output in outputs.values():
         if output.datatype.startswith("FP") and len(output.shape) >= 1 and output.shape[-1] > 1:
-            best = np.asarray(output.data, dtype=np.float64).reshape(-1, output.shape[-1]).argmax(axis=1)
-            return tuple(map(str, best.tolist()))
+            try:
+                scores = np.asarray(output.data, dtype=np.float64)
+            except OverflowError:  # a whole number beyond any float
+                return None
+            return tuple(map(str, scores.reshape(-1, output.shape[-1]).argmax(axis=1).tolist()))
     return None
 
 
@@ -120,7 +131,7 @@ def _tensor(tensor: Any) -> tuple[str, Output]:
         flat = list(chain.from_iterable(flat))
     if len(flat) != prod(shape):
         raise AnswerError("an output's data do not fill its shape")
-    if datatype.startswith("FP") and not all(isinstance(number, int | float) for number in flat):
+    if datatype.startswith("FP") and not {type(number) for number in flat} <= {int, float}:
         raise AnswerError(f"an output of datatype {datatype[:8]} holds something that is no number")
     return name, Output(datatype, tuple(shape), flat)
 
@@ -139,3 +150,6 @@ def _said(choice: Any) -> Any:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -151,6 +151,7 @@ def test_top_one_of_a_batch_that_shrank() -> None:
         ([tensor([["cat"], ["dog"]], datatype="BYTES", shape=[2, 1])], ("cat", "dog")),
         ([tensor(list(range(6)), "tokens", "INT64", [1, 6]), tensor([0.2, 0.8], shape=[1, 2])], ("1",)),
         ([tensor([0.5])], None),
+        ([tensor([10**400, 1], shape=[1, 2])], None),
         ([], None),
     ],
 )
@@ -182,6 +183,7 @@ def test_classes_of_other_protocols(body: bytes, named: tuple[str, ...] | None) 
         (b'{"x": "\xff"}', "the answer is not UTF-8"),
         (b"[" * 100_000, "the answer is not JSON"),
         (b'{"outputs": [7]}', "an entry of outputs is no object"),
+        (json.dumps({"outputs": [tensor([1.0]), tensor([2.0])]}).encode(), "two outputs have the same name"),
         (b'{"outputs": [{}]}', "an output has no name or datatype"),
         (
             b'{"outputs": [{"name": "p", "datatype": "FP32", "shape": [-1], "data": []}]}',
