@@ -35,6 +35,13 @@ CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
 CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
 
 
+SIMULATED = {
+    "nodeSelector": {"kwok.x-k8s.io/node": "fake"},
+    "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists", "effect": "NoSchedule"}],
+}
+"""Of a pod: only on the simulated nodes."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """A namespace on a running cluster."""
@@ -155,12 +162,7 @@ def simulated(bench: Bench, number: int, replicas: int) -> list[tuple[Kind, Body
     """A Model and its version whose pods run on simulated nodes; they share the ConfigMap `weights`."""
     name = f"model-{number:04}"
     common = {"apiVersion": "topgraft.dev/v1alpha1"}
-    mark = "kwok.x-k8s.io/node"
-    serving = {
-        "replicas": replicas,
-        "nodeSelector": {mark: "fake"},
-        "tolerations": [{"key": mark, "operator": "Exists", "effect": "NoSchedule"}],
-    }
+    serving = {"replicas": replicas, **SIMULATED}
     spec = {"modelTypeId": "simulated", "serving": serving, "rollback": {"bakeSeconds": 0, "standbySeconds": 600}}
     volume = {"name": "weights", "mountPath": "/artifacts", "configMap": {"name": "weights"}}
     version = {
@@ -175,6 +177,15 @@ def simulated(bench: Bench, number: int, replicas: int) -> list[tuple[Kind, Body
             {**common, "kind": "ModelVersion", "metadata": _meta(bench, f"{name}-1"), "spec": version},
         ),
     ]
+
+
+def simulated_deployment(bench: Bench, number: int, replicas: int) -> Body:
+    """A Deployment whose pods run on simulated nodes, without a Model."""
+    meta = _meta(bench, f"plain-{number:04}")
+    labels = {"app": meta["name"]}
+    containers = [{"name": "adapter", "image": "registry.local/simulated:v1"}]
+    template = {"metadata": {"labels": labels}, "spec": {"containers": containers, **SIMULATED}}
+    return {"metadata": meta, "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}}
 
 
 def simulated_upgrade(bench: Bench, number: int) -> tuple[Kind, Body]:
