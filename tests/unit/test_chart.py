@@ -23,7 +23,7 @@ OPERATOR_GRANTS = {
     *((OWN, f"{plural}/status", "patch") for plural in ("models", "modelversions", "adapterupgrades")),
     (OWN, "models/finalizers", "update"),
     *(("apps", "deployments", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
-    *(("", "services", verb) for verb in ("get", "list", "watch", "create", "patch")),
+    *(("", "services", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "pods", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("discovery.k8s.io", "endpointslices", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     ("discovery.k8s.io", "endpointslices/restricted", "create"),

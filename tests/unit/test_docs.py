@@ -27,7 +27,8 @@ TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 KUBERNETES_WORDS = {
-    *("ALL", "Accept", "Background", "BearerToken", "CreateContainerConfigError", "CreateContainerError"),
+    *("ALL", "Accept", "ClusterIP", "Completed", "DeadlineExceeded", "FallbackToLogsOnError", "Error", "Running"),
+    *("Background", "BearerToken", "CreateContainerConfigError", "CreateContainerError"),
     *(
         "ContainerCreating",
         "CrashLoopBackOff",
@@ -61,15 +62,16 @@ OWN_WORDS = {
         *("Ready", "Reconciling", "Stalled", "Available", "RollbackReady", "Ungoverned", "AdapterOverridden"),
         *("Held", "InvalidWindow", "InvalidDefect"),
         *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
+        *("Verified", "Validated"),
     },
     "days of a window": {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"},
     "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},
+    "verdicts and policies": {"Passed", "Failed", "RollBack"},
     "words of a decision": {"First", "Forward", "Back", "Step", "Standby", "Abandoned"},
     "strategies": {"BlueGreen", "Canary", "Rolling", "Recreate"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
     | {"Undecided", "Waiting", "Retrying", "Requeued", "Closed", "Restored"},
     "type variables": {"Value", "View", "Key"},
-    "verdicts": {"Passed", "Inconclusive"},
 }
 """Words of the code that look like a reason and are none."""
 

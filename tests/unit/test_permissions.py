@@ -41,7 +41,7 @@ def needed(verb: str, kind: str) -> set[Grant]:
 def life_of_a_model() -> World:
     """Upgrades, a failure, a rollback and enough history to prune."""
     world = World(images={"v3": "crash"})
-    world.model(versionHistoryLimit=1)
+    world.model(versionHistoryLimit=1, verification={"smoke": [{"name": "alive", "path": "/v2/health/ready"}]})
     world.base()
     world.run()
     for tag in ("v2", "v3", "v4", "v5", "v6", "v7"):

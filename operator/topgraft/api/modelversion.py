@@ -88,6 +88,8 @@ class AdapterStatus(Wire):
     class_name: Annotated[str | None, Field(max_length=255)] = None
     sdk_version: Annotated[str | None, Field(max_length=64)] = None
     requirements_digest: Annotated[str | None, Field(max_length=128)] = None
+    commit: Annotated[str | None, Field(max_length=64)] = None
+    """The commit that the image says it was built from."""
 
 
 class Column(Wire):

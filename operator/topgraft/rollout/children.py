@@ -13,6 +13,7 @@ from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.preflight import preflight_name, preflight_pod, recheck_name, recheck_pod
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.strategy import resized
+from topgraft.rollout.verifying import superfluous, verification_writes, verifies
 from topgraft.rollout.views import APPLIED, STANDBY_SINCE, EndpointSlice, Pod
 
 LOST_PAUSE = timedelta(seconds=60)
@@ -24,6 +25,7 @@ def children(at: Situation, *, preparing: bool) -> tuple[Write, ...]:
     return (
         *_derived_version(at),
         *(_preflight(at) if preparing else ()),
+        *verification_writes(at, preparing=preparing),
         *_recheck(at),
         *_deployments(at, sizes),
         *_arming(at),
@@ -79,7 +81,7 @@ def _preflight(at: Situation) -> Iterator[Write]:
     name, owner = preflight_name(candidate.metadata.name), at.model.metadata.uid
     if not any(pod.name == name and pod.metadata.owned_by(owner) for pod in at.seen.pods):
         image, alone = at.seen.settings.image, exclusive(at, candidate)
-        one_node = on_one_node(at, candidate)
+        one_node = at.on_one_node(candidate)
         yield Apply(preflight_pod(at.model, candidate, at.goal.attempt, image, one_node, alone=alone), new=True)
 
 
@@ -90,21 +92,7 @@ def _recheck(at: Situation) -> Iterator[Write]:
     name = recheck_name(version.metadata.name)
     if not any(pod.name == name for pod in at.seen.pods):
         image, attempt = at.seen.settings.image, at.decision.attempt if at.decision else ""
-        yield Apply(recheck_pod(at.model, version, attempt, image, on_one_node(at, version)), new=True)
-
-
-def on_one_node(at: Situation, version: ModelVersion) -> bool:
-    """Whether a volume is ReadWriteOnce, so that all pods of the Model must share a node.
-
-    Decided once, when the Deployment is made, and kept in its annotation: what is rendered must not depend on whether
-    the claims were read again.
-    """
-    live = at.deployments.get(version.metadata.name)
-    if live is not None:
-        return live.metadata.annotations.get(render.ONE_NODE) == "true"
-    names = [v.persistent_volume_claim.claim_name for v in version.spec.artifact.volumes if v.persistent_volume_claim]
-    claims = [claim for name in names if (claim := at.seen.claims.get(name))]
-    return any(set(claim.spec.access_modes) == {"ReadWriteOnce"} for claim in claims)
+        yield Apply(recheck_pod(at.model, version, attempt, image, at.on_one_node(version)), new=True)
 
 
 def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
@@ -120,7 +108,7 @@ def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
         image = at.image(version, at.report(version))
         digest_image = (live.digest_image if live else "") or at.seen.settings.image
         reads = digest_image if exclusive(at, version) else ""
-        one_node = on_one_node(at, version)
+        one_node = at.on_one_node(version)
         body = render.deployment(at.model, version, image, replicas, since, one_node=one_node, digest_image=reads)
         intact = (
             live is not None
@@ -185,6 +173,10 @@ def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iter
     for pod in at.seen.pods:
         mine = pod.metadata.owned_by(at.model.metadata.uid)
         if pod.role != "preflight" or pod.metadata.deletion_timestamp is not None or not mine:
+            continue
+        if verifies(pod):
+            if superfluous(at, pod, preparing=preparing):
+                yield Delete("Pod", namespace, pod.name, pod.metadata.uid)
             continue
         version = at.versions.get(pod.version or "")
         if pod.name == recheck_name(pod.version or ""):

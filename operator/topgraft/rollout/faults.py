@@ -79,7 +79,7 @@ def _mount_reason(event: str) -> str:
 def container_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault | None:
     waiting, ended = status.state.waiting, status.state.terminated or status.last_state.terminated
     where = f"container {status.name}"
-    if status.name == "digest":
+    if status.name in ("digest", "verify"):
         return _own_fault(pod, status, since)
     told = error_in(parse(ended.message), MESSAGE_LIMIT) if ended else None
     if told is not None and (status.state.running is None or not status.ready):
@@ -106,7 +106,7 @@ def container_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault
 
 
 def _own_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault | None:
-    """The preflight's trusted container runs the operator's own image: what keeps it from starting is no version's."""
+    """Containers of the operator's own image: what keeps one from starting is no version's fault."""
     waiting, ended = status.state.waiting, status.last_state.terminated
     if waiting is None or waiting.reason in ("", "ContainerCreating", "PodInitializing"):
         return None

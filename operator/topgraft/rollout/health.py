@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from topgraft.rollout import verifying
 from topgraft.rollout.contract import artifact_digest
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.preflight import preflight_name
@@ -94,7 +95,7 @@ def preparation_fault(at: Situation) -> Fault | None:
     candidate = at.candidate
     if candidate is None:
         return None
-    found = at.faults(candidate.metadata.name)
+    found = [*at.faults(candidate.metadata.name), *verifying.obstacles(at)]
     pod, report = at.preflight, at.report(candidate)
     if pod is not None and (pod.status.phase == "Pending" or (report is not None and report.lost)):
         found += faults_of([pod], None, at.seen.pod_events)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
-from topgraft.rollout import defect, gate
+from topgraft.api.verification import Check
+from topgraft.rollout import checkstatus, defect, gate, verdicts
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.podspec import labels
@@ -24,8 +25,10 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
     model, old = at.model, at.model.status
     ready = at.ready(at.serving)
     serving = at.versions.get(at.serving or "")
+    checks = checkstatus.model_checks(at)
     # While a gate holds a rollout the Model is as well as what serves: nothing is wrong with it, nothing moves.
-    said = (*ready_says(steady(at) if step.held else step), *_traffic(at, ready), *_notices(at, step))
+    summary = ready_says(steady(at) if step.held else step)
+    said = (*summary, *_traffic(at, ready), *_notices(at, step), *_verification(at, checks))
     running = _rollout(at, step)
     body = {
         "observedGeneration": model.metadata.generation,
@@ -44,6 +47,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "rollout": running,
         "lastRollback": _last_rollback(at),
         "defects": _defects(at) or None,
+        "checks": checkstatus.on_wire(checks),
         "finishedTime": rfc3339(at.now) if at.baked else old.finished_time and rfc3339(old.finished_time),
         "replicas": len(at.pods(at.serving)) if at.serving else 0,
         "selector": ",".join(f"{k}={v}" for k, v in labels(model, at.serving, "serving").items())
@@ -97,6 +101,14 @@ def _notices(at: Situation, step: Progress) -> Iterator[Says]:
         name = at.target.governing.metadata.name
         text = f"AdapterUpgrade {name!r} puts its adapter on base {at.target.base!r}, which is newer than it"
         yield Says("AdapterOverridden", "True", "UpgradeGoverns", text)
+
+
+def _verification(at: Situation, checks: tuple[Check, ...]) -> Iterator[Says]:
+    first = at.decision is not None and at.decision.direction == "First"
+    if at.failure is not None or at.checking is not None or first or not verdicts.failed(checks):
+        # Bad verdicts on a version that nobody wants any more say nothing of this Model.
+        yield from checkstatus.verified_says(at, checks, current=True)
+    yield from checkstatus.validated_says(at)
 
 
 def _state(at: Situation, step: Progress, ready: int) -> str:

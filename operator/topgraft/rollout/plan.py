@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from topgraft.rollout import defect
+from topgraft.rollout.checkstatus import report_event
 from topgraft.rollout.children import children
 from topgraft.rollout.conditions import stamp
 from topgraft.rollout.history import outdated
@@ -72,7 +73,7 @@ def _look_again(at: Situation, step: Progress) -> float | None:
     waits = [(time - at.now).total_seconds() or WAIT_SECONDS for time in times if time >= at.now]
     if step.phase in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED, Phase.REQUEUED) or at.seen.refusals:
         waits.append(WAIT_SECONDS)
-    if step.phase in (Phase.BAKING, Phase.PREPARING, Phase.RETRYING):
+    if step.phase in (Phase.BAKING, Phase.PREPARING, Phase.RETRYING) or at.checking is not None:
         waits.append(WAIT_SECONDS)
     return min(waits, default=None)
 
@@ -108,4 +109,4 @@ def _transition(at: Situation, step: Progress) -> tuple[Event, ...]:
         return (Event(about, "Normal", "RolloutStarted", f"{at.stable or 'nothing'} → {to}"),)
     if at.baked:
         return (Event(about, "Normal", "RolloutSucceeded", f"{at.serving} is stable now"),)
-    return ()
+    return tuple(report_event(at, about))

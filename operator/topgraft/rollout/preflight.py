@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Api, ModelVersion
@@ -164,6 +164,8 @@ class Contract(Wire):
     class_name: Annotated[str, Field(max_length=255)]
     sdk_version: Annotated[str | None, Field(max_length=64)] = None
     requirements_digest: Annotated[str | None, Field(max_length=128)] = None
+    commit: Annotated[str | None, BeforeValidator(lambda value: value and clean(str(value), 64))] = None
+    """Informational, so an odd one is cut and not refused."""
     api: Api | None = None
     """Absent where it is too long for a termination message; `api_digest` stands in."""
     api_digest: Annotated[str | None, Field(max_length=128)] = None

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from topgraft.api.model import Rollout
-from topgraft.rollout import gate
+from topgraft.rollout import gate, verifying
 from topgraft.rollout.children import rolls
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.health import SLOW, preparation_fault, runs_without_being_ready
@@ -160,7 +160,7 @@ def _preparing(at: Situation) -> Progress:
         return Progress(
             Phase.QUEUED, "Queued", f"{name} waits for its turn: as many rollouts run as the operator allows"
         )
-    if failed := _refusal(at) or _ended(at):
+    if failed := _refusal(at) or verifying.failing(at) or _ended(at):
         return Progress(Phase.PREPARING, failed.reason, failed.message, failed=failed)
     if at_gate(at) and (hold := gate.before_traffic(at)):
         # Asked before the deadline: that one is for the cluster, not for a person.
@@ -171,7 +171,7 @@ def _preparing(at: Situation) -> Progress:
         began = max(began, begun.time)
     deadline = began + timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds)
     fault = preparation_fault(at)
-    if at.now >= deadline and not _digesting(at):
+    if at.now >= deadline and not _digesting(at) and not verifying.busy(at):
         return _deadline(at, name, fault, record.tries if record is not None else 0)
     until = min((at.now + timedelta(seconds=1)) if fault is not None and fault.content else deadline, deadline)
     if record is not None and record.tries:
@@ -186,7 +186,7 @@ def _preparing(at: Situation) -> Progress:
     text = f"{name}: the artifacts are read, the adapter is checked, pods start; {at.serving or 'nothing'} serves"
     if strategy(at) == "Recreate":
         text = f"{name}: the artifacts are read, the adapter is checked; then the pods of {at.serving} end first"
-    return Progress(Phase.PREPARING, "Verifying", text, until=until)
+    return Progress(Phase.PREPARING, "Verifying", verifying.progress_text(at) or text, until=until)
 
 
 def _record(at: Situation) -> Rollout | None:

@@ -19,7 +19,7 @@ ONE_NODE = "topgraft.dev/one-node"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 
 
-def _stamped(body: dict[str, Any]) -> dict[str, Any]:
+def stamped(body: dict[str, Any]) -> dict[str, Any]:
     """Add the hash of what is applied, so that a look tells in no time whether there is anything to write."""
     annotations = {**body["metadata"].get("annotations", {}), APPLIED: digest(body)[:16]}
     return {**body, "metadata": {**body["metadata"], "annotations": annotations}}
@@ -63,7 +63,7 @@ def deployment(
         spec["initContainers"] = digest_container(version, digest_image)
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}}
     marks = {ONE_NODE: one_node, EXCLUSIVE: bool(digest_image)}
-    return _stamped(
+    return stamped(
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -95,7 +95,7 @@ def service(model: Model, decision: Decision) -> dict[str, Any]:
     Ports are targeted by name: while a change of ports rolls, old and new pods both answer, each on its own number.
     """
     options = model.spec.serving.service
-    return _stamped(
+    return stamped(
         {
             "apiVersion": "v1",
             "kind": "Service",

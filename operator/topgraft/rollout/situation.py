@@ -8,7 +8,8 @@ from functools import cached_property
 
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Failure, ModelVersion
-from topgraft.rollout import defect, health
+from topgraft.api.verification import Verification
+from topgraft.rollout import defect, health, verification, verifying
 from topgraft.rollout.contract import Refusal, refused, refused_before_start
 from topgraft.rollout.derive import content_of
 from topgraft.rollout.exclusive import exclusive
@@ -28,6 +29,7 @@ from topgraft.rollout.preflight import (
     recheck_name,
     with_artifact,
 )
+from topgraft.rollout.render import ONE_NODE, SERVICE_NAME
 from topgraft.rollout.target import Target, attempt_hash, choose
 from topgraft.rollout.views import CONTENT, Decision, Deployment, Pod, Service
 
@@ -235,7 +237,8 @@ class Situation:
     @property
     def returning(self) -> bool:
         """Whether the wanted version is the standby, which was verified and baked: it needs no new proof."""
-        return self.wanted == self.previous and self.wanted != self.serving and self.ready(self.wanted) > 0
+        back = self.wanted == self.previous and self.wanted != self.serving and self.ready(self.wanted) > 0
+        return back and not verifying.started_anew(self)
 
     @property
     def warm(self) -> bool:
@@ -297,9 +300,39 @@ class Situation:
         return refused(candidate, self.parent(candidate), self.goal.order, report)
 
     @property
+    def proved(self) -> bool:
+        """Whether the candidate's preflight has answered in full and nothing in it speaks against the candidate."""
+        candidate = self.candidate
+        report = self.report(candidate) if candidate else None
+        return candidate is not None and report is not None and report.complete(candidate) and self.refusal is None
+
+    @cached_property
+    def verification(self) -> Verification:
+        return verification.verification_policy(self.model, self.target.order)
+
+    @cached_property
+    def checking(self) -> verifying.Checking | None:
+        """What is verified by pods now."""
+        return verifying.checking(self)
+
+    def on_one_node(self, version: ModelVersion) -> bool:
+        """Whether a volume is ReadWriteOnce, so that all pods of the Model must share a node.
+
+        Decided once, when the Deployment is made, and kept in its annotation: what is rendered must not depend on
+        whether the claims were read again.
+        """
+        live = self.deployments.get(version.metadata.name)
+        if live is not None:
+            return live.metadata.annotations.get(ONE_NODE) == "true"
+        used = [v.persistent_volume_claim for v in version.spec.artifact.volumes if v.persistent_volume_claim]
+        claims = [claim for one in used if (claim := self.seen.claims.get(one.claim_name))]
+        return any(set(claim.spec.access_modes) == {"ReadWriteOnce"} for claim in claims)
+
+    @property
     def listed(self) -> frozenset[str]:
         """The addresses in the controller's slices: where the Service's requests can go."""
-        return frozenset(address for one in self.seen.slices if not one.ours for address in one.addresses)
+        mine = (s for s in self.seen.slices if s.metadata.labels.get(SERVICE_NAME) == self.model.metadata.name)
+        return frozenset(address for one in mine if not one.ours for address in one.addresses)
 
     def parent(self, version: ModelVersion) -> ModelVersion | None:
         return self.versions.get(version.spec.parent_version or "")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from topgraft.rollout.strategy import step, strategy
 from topgraft.rollout.termination import MESSAGE_LIMIT
+from topgraft.rollout.verifying import rehearsed
 from topgraft.rollout.views import Decision
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def started(at: Situation) -> Told | None:
     candidate = at.candidate
     if candidate is None or at.serving is None or at.baking or step(at) is not None:
         return None
-    if strategy(at) == "Recreate" and at.preflighted:
+    if strategy(at) == "Recreate" and at.preflighted and rehearsed(at):
         name = candidate.metadata.name
         text = f"the pods of {at.serving} end now; nothing answers until those of {name} are ready"
         decision = Decision(

@@ -9,6 +9,7 @@ from topgraft.rollout.instructions import Event, Plan, Switch
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.strategy import step, strategy
 from topgraft.rollout.termination import MESSAGE_LIMIT
+from topgraft.rollout.verifying import passed, rehearsed
 from topgraft.rollout.views import APPLIED, DECISION, Decision
 
 REPAIR_SECONDS = 5.0
@@ -77,7 +78,7 @@ def at_gate(at: Situation) -> bool:
     """Whether the next decision is the first of its attempt to touch what serves."""
     if at.candidate is None or at.baking or step(at) is not None:
         return False
-    return at.preflighted if strategy(at) == "Recreate" else complete(at)
+    return at.preflighted and rehearsed(at) if strategy(at) == "Recreate" else complete(at)
 
 
 def _leave(at: Situation) -> Move | None:
@@ -191,11 +192,8 @@ def complete(at: Situation) -> bool:
 
 
 def verified(at: Situation) -> bool:
-    candidate = at.candidate
-    report = at.report(candidate) if candidate else None
-    if candidate is None or report is None or not report.complete(candidate):
-        return False
-    return at.refusal is None
+    """Whether the candidate may get requests: preflight and verification have nothing against it."""
+    return at.candidate is not None and at.proved and passed(at)
 
 
 def _repair(at: Situation) -> Move | None:

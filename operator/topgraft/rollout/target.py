@@ -9,6 +9,7 @@ from typing import Any
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout import verification
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.derive import content_of, derived_body, derived_name, identity, same_content, upgraded_spec
 from topgraft.rollout.policy import rollback_policy
@@ -227,4 +228,8 @@ def attempt_hash(model: Model, versions: dict[str, ModelVersion], target: Target
     ]
     version = versions.get(target.version or "")
     content = content_of(version) if version else digest(identity(target.body["spec"]))[:16] if target.body else ""
-    return digest([target.version, content, rollback_policy(model, upgrade).wire(), allowed, tokens])[:16]
+    parts = [target.version, content, rollback_policy(model, upgrade).wire(), allowed, tokens]
+    # Only where something is asked for: an operator that learns of a new kind of check tries nothing again by itself.
+    if asked := verification.identity(verification.verification_policy(model, upgrade)):
+        parts.append(asked)
+    return digest(parts)[:16]

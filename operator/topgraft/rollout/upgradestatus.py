@@ -8,6 +8,8 @@ from typing import Any
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.modelversion import ModelVersion
+from topgraft.api.verification import Check
+from topgraft.rollout import checkstatus
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
@@ -91,6 +93,7 @@ def _record(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> dict[str,
         "toVersion": target.version,
         "imageDigest": known.get("imageDigest") or (old.image_digest if same else None),
         "artifact": proof or None,
+        "checks": checkstatus.on_wire(checkstatus.upgrade_checks(at, upgrade, same=same)),
         "attemptHash": target.attempt or None,
         "startTime": _time(old.start_time if same and old.start_time else started or at.now),
         "switchTime": _time(old.switch_time if same and old.switch_time else decided),
@@ -147,7 +150,10 @@ def _governing(at: Situation, step: Progress, body: dict[str, Any]) -> Iterator[
     elif step.phase is Phase.STEADY or (step.phase is Phase.SETTLING and at.serving == at.target.version):
         yield Says("Ready", "True", "UpgradeSucceeded", f"{at.target.version} serves")
         yield Says("Succeeded", "True", "UpgradeSucceeded", f"{at.target.version} serves")
-        yield Says("Healthy", "True", "Baked", "the pods stayed ready and did not restart while they were watched")
+        if any(check["verdict"] == "Inconclusive" for check in body["checks"] or ()):
+            yield Says("Healthy", "Unknown", "Inconclusive", "a check came to no verdict, see status.checks")
+        else:
+            yield Says("Healthy", "True", "Baked", "the pods stayed ready and did not restart while they were watched")
     elif step.held:
         yield Says("Ready", "Unknown", reason, text)
         yield Says("Suspended", "True", reason, text)
@@ -167,6 +173,9 @@ def _governing(at: Situation, step: Progress, body: dict[str, Any]) -> Iterator[
         if step.phase is Phase.BAKING:
             yield Says("Healthy", "Unknown", "Baking", text)
     yield from _proofs(at, body)
+    checks = tuple(Check.model_validate(check) for check in body["checks"] or ())
+    current = at.checking is not None and at.checking.name == at.target.version
+    yield from checkstatus.verified_says(at, checks, current=current)
 
 
 def _failed(at: Situation, reason: str, text: str) -> Iterator[Says]:

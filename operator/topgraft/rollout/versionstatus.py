@@ -70,6 +70,7 @@ def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
                 "className": contract.class_name if contract else None,
                 "sdkVersion": contract.sdk_version if contract else None,
                 "requirementsDigest": contract.requirements_digest if contract else None,
+                "commit": contract.commit if contract else None,
             }
         ),
         "api": wire(contract.api) if contract and contract.api else None,

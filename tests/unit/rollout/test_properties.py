@@ -20,7 +20,8 @@ STRATEGIES: tuple[dict[str, object], ...] = (
     {"type": "Recreate"},
     {"whenUnschedulable": "Recreate"},
 )
-TAGS = ("v1", "v2", "v3", "v4", "v5", "v6")
+TAGS = ("v1", "v2", "v3", "v4", "v5", "v6", "v7")
+CHECKS = {"smoke": [{"name": "alive", "path": "/"}], "golden": {"configMap": {"name": "golden"}}, "testSuite": {}}
 
 
 LOOKS = 0
@@ -33,13 +34,21 @@ class Rollouts(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(images={"v4": "crash", "v5": "class:Other"})
+        self.world = World(images={"v4": "crash", "v5": "class:Other"}, verdicts={"v7": "smoke/alive"})
+        self.verification: dict[str, object] = {}
+        self.first = ""
         self.user_specs: dict[tuple[str, str], object] = {}
 
-    @initialize(first=st.sampled_from(("v1", "v2")), strategy=st.sampled_from(STRATEGIES), alone=st.booleans())
-    def start(self, first: str, strategy: dict[str, object], alone: bool) -> None:
+    @initialize(
+        first=st.sampled_from(("v1", "v2")),
+        strategy=st.sampled_from(STRATEGIES),
+        alone=st.booleans(),
+        checks=st.sampled_from(({}, CHECKS)),
+    )
+    def start(self, first: str, strategy: dict[str, object], alone: bool, checks: dict[str, object]) -> None:
         """`alone`: the artifacts lie on a volume that one pod alone may mount."""
         self.strategy, self.replicas = strategy, (0, 1) if alone else (0, 3)
+        self.verification = checks
         self.world.room = 3 if strategy.get("whenUnschedulable") else None
         self._model(min(2, self.replicas[1]))
         if alone:
@@ -49,7 +58,8 @@ class Rollouts(RuleBasedStateMachine):
         self._remember()
 
     def _model(self, replicas: int, **serving: object) -> None:
-        self.world.model(serving={"replicas": replicas, **serving}, strategy=self.strategy)
+        serving = {"replicas": replicas, **serving}
+        self.world.model(serving=serving, strategy=self.strategy, verification=self.verification)
 
     def _remember(self) -> None:
         for key, body in self.world.objects.items():
@@ -143,6 +153,14 @@ class Rollouts(RuleBasedStateMachine):
     def registry(self, down: bool) -> None:
         self.world.images["v6"] = "registry" if down else "ok"
 
+    @rule(said=st.sampled_from(("ok", "error:GoldenFileInvalid", "lost", "hangs", "Inconclusive")))
+    def verification_of_v6(self, said: str) -> None:
+        self.world.verdicts["v6"] = said
+
+    @rule(tag=st.sampled_from(("v1", "v3")), code=st.integers(0, 1))
+    def tests_of(self, tag: str, code: int) -> None:
+        self.world.suites[tag] = code
+
     @invariant()
     def artifacts_are_never_writable(self) -> None:
         for (kind, _), body in self.world.objects.items():
@@ -163,6 +181,10 @@ class Rollouts(RuleBasedStateMachine):
         if version is not None:
             tag = version["spec"]["adapter"]["image"].rpartition(":")[2]
             assert tag not in ("v5",) or "parentVersion" not in version["spec"]
+            decision = self.world.objects["Service", MODEL]["metadata"]["annotations"][views.DECISION]
+            if '"direction":"First"' in decision:
+                self.first = version["metadata"]["name"]
+            assert tag != "v7" or not self.verification or self.first == version["metadata"]["name"]
 
     def teardown(self) -> None:
         """Once the faults end, everything comes to rest: nothing is written any more, and something serves."""
@@ -170,7 +192,7 @@ class Rollouts(RuleBasedStateMachine):
         if not world.objects:
             return
         world.dead.clear()
-        world.images["v6"] = "ok"
+        world.images["v6"] = world.verdicts["v6"] = "ok"
         world.run(8000, self._look)
         settled = len(world.writes)
         world.run(5000, self._look)

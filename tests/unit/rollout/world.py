@@ -57,6 +57,11 @@ class World:
     own_image: str = "ok"
     own_tag: str = "topgraft:test"
     may_start: bool = True
+    verdicts: dict[str, str] = field(default_factory=dict)
+    """A tag → what the verification program says of it: a check's name (it fails), Inconclusive, error:<Reason>, lost,
+    hangs; of other tags that all is well."""
+    suites: dict[str, int] = field(default_factory=dict)
+    """A tag → exit code of the tests in that image; of other tags 0."""
     version: int = 0
 
     # -- the user ---------------------------------------------------------------------------------------------------
@@ -147,7 +152,8 @@ class World:
             if kind == "Deployment":
                 self._run_deployment(body)
             elif kind == "Pod" and body["metadata"]["labels"][views.ROLE_LABEL] == "preflight":
-                self._run_preflight(body)
+                play = {"verify": self._run_verify, "test": self._run_suite}
+                play.get(body["spec"]["containers"][0]["name"], self._run_preflight)(body)
         self._collect()
         self._endpoints()
 
@@ -293,6 +299,34 @@ class World:
             ],
         }
 
+    def _run_verify(self, pod: dict[str, Any]) -> None:
+        told = json.loads("".join(a.partition("=")[2] for a in pod["spec"]["containers"][0]["args"][1:]))
+        said = self.verdicts.get(self.tag_of(pod["metadata"]["labels"][views.VERSION_LABEL]) or "", "ok")
+        if said == "hangs":
+            pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "verify", "state": {"running": {}}}]}
+            return
+        names = [f"smoke/{request['name']}" for request in told["smoke"]]
+        names += ["golden/output", "golden/latency-p95"] if told["golden"] and told["serving"] else []
+        names += ["golden/errors"] if told["golden"] else []
+        kind, _, reason = said.partition(":")
+        bad = {said: "Failed"} if kind != "Inconclusive" else dict.fromkeys(names[-1:], "Inconclusive")
+        checks = [{"name": n, "old": "1", "new": "2", "limit": "+15 %", "verdict": bad.get(n, "Passed")} for n in names]
+        report: dict[str, Any] = {"checks": checks}
+        if kind == "error":
+            report["error"] = {"reason": reason, "message": "requests.jsonl: line 3: no JSON"}
+        code = 1 if kind == "error" else 3 if "Failed" in {c["verdict"] for c in checks} else 0
+        self._end(pod, "verify", 137 if said == "lost" else code, "" if said == "lost" else json.dumps(report))
+
+    def _run_suite(self, pod: dict[str, Any]) -> None:
+        code = self.suites.get(self.tag_of(pod["metadata"]["labels"][views.VERSION_LABEL]) or "", 0)
+        self._end(pod, "test", code, "1 failed, 3 passed in 0.12s" if code else "")
+
+    @staticmethod
+    def _end(pod: dict[str, Any], container: str, code: int, message: str) -> None:
+        ended = {"exitCode": code, "reason": "Error" if code else "Completed", "message": message}
+        statuses = [{"name": container, "state": {"terminated": ended}}]
+        pod["status"] = {"phase": "Failed" if code else "Succeeded", "containerStatuses": statuses}
+
     def _endpoints(self) -> None:
         """The EndpointSlice controller: one slice with the ready pods that the Service selects."""
         service = self.objects.get(("Service", MODEL))
@@ -305,7 +339,8 @@ class World:
             if k == "Pod" and selector.items() <= p["metadata"]["labels"].items()
         ]
         endpoints = [{"addresses": [p["status"]["podIP"]], "conditions": {"ready": True}} for p in chosen]
-        meta = {"name": f"{MODEL}-abc", "namespace": NAMESPACE, "labels": {views.MODEL_LABEL: MODEL}}
+        labels = {views.MODEL_LABEL: MODEL, "kubernetes.io/service-name": MODEL}
+        meta = {"name": f"{MODEL}-abc", "namespace": NAMESPACE, "labels": labels}
         self._store({"apiVersion": "v1", "kind": "EndpointSlice", "metadata": meta, "endpoints": endpoints})
 
     # -- the operator -----------------------------------------------------------------------------------------------
