@@ -50,15 +50,9 @@ class GatedRollouts(Rollouts):
 
     @rule(approval=st.booleans(), closed=st.booleans())
     def set_gates(self, approval: bool, closed: bool) -> None:
-        self.strategy = {"requireApproval": approval, "windows": [NEVER] if closed else []}
+        self.strategy = {**self.strategy, "requireApproval": approval, "windows": [NEVER] if closed else []}
         spec = self.world.objects["Model", MODEL]["spec"]
         self.world.put("Model", MODEL, {**spec, "strategy": self.strategy})
-        self._remember()
-
-    @rule(replicas=st.integers(0, 3), pin=st.sampled_from((None, "digits-1", "missing")))
-    def edit_model(self, replicas: int, pin: str | None) -> None:
-        serving: dict[str, Any] = {"replicas": replicas} | ({"version": pin} if pin else {})
-        self.world.model(serving=serving, strategy=self.strategy)
         self._remember()
 
     @rule()
