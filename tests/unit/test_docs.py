@@ -57,7 +57,15 @@ KUBERNETES_WORDS = {
     *("Service", "Shutdown", "Status", "Strict", "TCP", "True", "Unknown", "Warning"),
 }
 OWN_WORDS = {
-    "kinds and values of the API": {"Model", "ModelVersion", "AdapterUpgrade", "Production", "Topgraft", "None"},
+    "kinds and values of the API": {
+        "Model",
+        "ModelVersion",
+        "AdapterUpgrade",
+        "Production",
+        "Topgraft",
+        "None",
+        "Quick",
+    },
     "condition types": {
         *("Ready", "Reconciling", "Stalled", "Available", "RollbackReady", "Ungoverned", "AdapterOverridden"),
         *("Held", "InvalidWindow", "InvalidDefect"),

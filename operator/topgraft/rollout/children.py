@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from topgraft.api.modelversion import ModelVersion
-from topgraft.rollout import render
+from topgraft.rollout import quick, render
 from topgraft.rollout.exclusive import exclusive
 from topgraft.rollout.image import Image
 from topgraft.rollout.instructions import Apply, Delete, Write
@@ -82,7 +82,9 @@ def _preflight(at: Situation) -> Iterator[Write]:
     if not any(pod.name == name and pod.metadata.owned_by(owner) for pod in at.seen.pods):
         image, alone = at.seen.settings.image, exclusive(at, candidate)
         one_node = at.on_one_node(candidate)
-        yield Apply(preflight_pod(at.model, candidate, at.goal.attempt, image, one_node, alone=alone), new=True)
+        options = quick.known(at, candidate)
+        body = preflight_pod(at.model, candidate, at.goal.attempt, image, one_node, alone=alone, options=options)
+        yield Apply(body, new=True)
 
 
 def _recheck(at: Situation) -> Iterator[Write]:
@@ -92,7 +94,8 @@ def _recheck(at: Situation) -> Iterator[Write]:
     name = recheck_name(version.metadata.name)
     if not any(pod.name == name for pod in at.seen.pods):
         image, attempt = at.seen.settings.image, at.decision.attempt if at.decision else ""
-        yield Apply(recheck_pod(at.model, version, attempt, image, at.on_one_node(version)), new=True)
+        options, one_node = quick.reading_options(at), at.on_one_node(version)
+        yield Apply(recheck_pod(at.model, version, attempt, image, one_node, options=options), new=True)
 
 
 def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:

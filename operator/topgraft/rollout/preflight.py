@@ -53,15 +53,23 @@ def must_recheck(version: ModelVersion) -> bool:
 
 
 def preflight_pod(
-    model: Model, version: ModelVersion, attempt: str, image: str, one_node: bool, *, alone: bool = False
+    model: Model,
+    version: ModelVersion,
+    attempt: str,
+    image: str,
+    one_node: bool,
+    *,
+    alone: bool = False,
+    options: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """A bare Pod: a quota's refusal comes back as the answer to the write, and no controller stands between.
 
     `image` is the operator's own; `one_node` keeps it beside the serving pods where a volume is ReadWriteOnce.
     `alone`: only one pod may mount the volume, so this one does not: the candidate's own pods read the artifacts.
+    `options` are further ones of `topgraft digest`.
     """
     answer = _inspect(model, version) if version.spec.adapter.contract == "Topgraft" else _resolve(version)
-    containers = [answer] if alone else [*digest_container(version, image), answer]
+    containers = [answer] if alone else [*digest_container(version, image, options), answer]
     pod = _pod(model, version, preflight_name(version.metadata.name), attempt, containers, one_node=one_node)
     return _unmounted(pod, version) if alone else pod
 
@@ -76,10 +84,12 @@ def _unmounted(pod: dict[str, Any], version: ModelVersion) -> dict[str, Any]:
     return pod
 
 
-def recheck_pod(model: Model, version: ModelVersion, attempt: str, image: str, one_node: bool) -> dict[str, Any]:
-    """Reads the artifacts once more when the bake is over: the same bytes after as before."""
+def recheck_pod(
+    model: Model, version: ModelVersion, attempt: str, image: str, one_node: bool, *, options: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Reads the artifacts after the switch: the same bytes after as before."""
     name = recheck_name(version.metadata.name)
-    return _pod(model, version, name, attempt, digest_container(version, image), one_node=one_node)
+    return _pod(model, version, name, attempt, digest_container(version, image, options), one_node=one_node)
 
 
 def _pod(
@@ -102,7 +112,7 @@ def _pod(
     }
 
 
-def digest_container(version: ModelVersion, image: str) -> list[dict[str, Any]]:
+def digest_container(version: ModelVersion, image: str, options: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """The trusted container, or none where all volumes are OCI images: those count by their manifest digest."""
     volumes = version.spec.artifact.volumes
     named = [part for v in volumes if not v.image for part in ("--volume", f"{v.name}={v.mount_path}")]
@@ -110,7 +120,7 @@ def digest_container(version: ModelVersion, image: str) -> list[dict[str, Any]]:
     container = {
         "name": "digest",
         "image": image,
-        "args": ["digest", *named, "--deadline-seconds", str(DIGEST_DEADLINE_SECONDS)],
+        "args": ["digest", *named, "--deadline-seconds", str(DIGEST_DEADLINE_SECONDS), *options],
         "securityContext": CONTAINER_SECURITY,
         "resources": LIMITS,
         "volumeMounts": mounts,
@@ -281,4 +291,6 @@ def _artifact(
     said, wrong = _said(status, "ArtifactUnreadable")
     if said is not None and not re.fullmatch("sha256:[0-9a-f]{64}", str(said.get("digest"))):
         return None, ("ArtifactUnreadable", "the digest container answered without a digest"), False
+    if said is not None and not re.fullmatch("sha256:[0-9a-f]{64}", str(said.get("statDigest"))):
+        said = {name: value for name, value in said.items() if name != "statDigest"}
     return said, wrong, False

@@ -132,6 +132,10 @@ def _rechecking(at: Situation) -> Progress:
         return Progress(Phase.BLOCKED, *at.recheck.error)
     if fault is not None:
         return Progress(Phase.BAKING, fault.reason, f"the artifacts cannot be read again: {fault.message}")
+    ends = at.bake_ends
+    if ends is not None and at.now < ends:
+        text = f"{at.serving} serves and is watched for {at.policy.bake_seconds} s; its artifacts are read meanwhile"
+        return Progress(Phase.BAKING, "Baking", text, until=ends)
     return Progress(Phase.BAKING, "Rechecking", f"the bake of {at.serving} is over; the artifacts are read once more")
 
 

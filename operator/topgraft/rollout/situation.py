@@ -9,7 +9,7 @@ from functools import cached_property
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.api.verification import Verification
-from topgraft.rollout import defect, health, verification, verifying
+from topgraft.rollout import defect, health, quick, verification, verifying
 from topgraft.rollout.contract import Refusal, refused, refused_before_start
 from topgraft.rollout.derive import content_of
 from topgraft.rollout.exclusive import exclusive
@@ -105,9 +105,12 @@ class Situation:
 
     @property
     def recheck_due(self) -> bool:
-        """Whether the bake is over in time and the artifacts have to be read once more before it counts."""
+        """Whether the bake is over in time and the artifacts have to be read once more before it counts.
+
+        Where they were not read before the switch, it begins at once.
+        """
         version, ends = self.versions.get(self.serving or ""), self.bake_ends
-        if version is None or ends is None or self.now < ends:
+        if version is None or ends is None or (self.now < ends and not quick.unread(self)):
             return False
         return must_recheck(version) and not exclusive(self, version)
 

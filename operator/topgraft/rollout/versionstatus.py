@@ -10,6 +10,7 @@ from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
 from topgraft.rollout.image import Image
+from topgraft.rollout.preflight import Report
 from topgraft.rollout.progress import Phase, Progress
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.summary import CONTRACT_NONE, ready_says, without_nulls
@@ -51,18 +52,10 @@ def _at_rest(version: ModelVersion) -> bool:
 def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
     report = at.report(version)
     assert report is not None
-    artifact, contract, old = report.artifact or {}, report.contract, version.status.artifact
-    verified = old.verified_time if old is not None and old.verified_time else at.now.replace(microsecond=0)
+    contract = report.contract
     digest = Image.parse(at.image(version, report)).digest
     return {
-        "artifact": without_nulls(
-            {
-                "digest": artifact_digest(version, report),
-                "files": artifact.get("files"),
-                "bytes": artifact.get("bytes"),
-                "verifiedTime": rfc3339(verified),
-            }
-        ),
+        "artifact": _artifact(at, version, report),
         "adapter": without_nulls(
             {
                 "imageDigest": digest or None,
@@ -76,6 +69,26 @@ def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
         "api": wire(contract.api) if contract and contract.api else None,
         "apiDigest": contract.api_digest if contract else None,
     }
+
+
+def _artifact(at: Situation, version: ModelVersion, report: Report) -> dict[str, Any]:
+    """The digest, and when every byte was last read: no time where the file system's word was taken for it."""
+    found, old, digest = report.artifact or {}, version.status.artifact, artifact_digest(version, report)
+    again = at.recheck if at.recheck.artifact and artifact_digest(version, at.recheck) == digest else None
+    # A way back has no bake to read in: the version was read when it came.
+    returned = at.decision is not None and at.decision.direction == "Back"
+    read = found.get("quick") is not True or again is not None or returned
+    verified = old.verified_time if old is not None and old.verified_time else at.now.replace(microsecond=0)
+    newest = again.artifact if again is not None and again.artifact else found
+    return without_nulls(
+        {
+            "digest": digest,
+            "files": found.get("files"),
+            "bytes": found.get("bytes"),
+            "statDigest": newest.get("statDigest"),
+            "verifiedTime": rfc3339(verified) if read else None,
+        }
+    )
 
 
 def _failure(at: Situation, step: Progress, version: ModelVersion, failing: bool) -> dict[str, Any] | None:
@@ -113,7 +126,11 @@ def _version_conditions(at: Situation, step: Progress, version: ModelVersion, bo
     else:
         yield Says("Ready", "True", "Recorded", "recorded, not serving now")
     if digest := (body["artifact"] or {}).get("digest"):
-        yield Says("ArtifactVerified", "True", "DigestComputed", f"tree digest {digest}")
+        if (body["artifact"] or {}).get("verifiedTime"):
+            yield Says("ArtifactVerified", "True", "DigestComputed", f"tree digest {digest}")
+        else:
+            text = f"tree digest {digest} (quick: no file was touched since it was computed; the bytes are read later)"
+            yield Says("ArtifactVerified", "True", "QuickDigest", text)
         told = body["adapter"] or {}
         if version.spec.adapter.contract == "None":
             yield Says("ContractVerified", "Unknown", "ContractNone", CONTRACT_NONE)

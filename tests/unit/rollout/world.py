@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
@@ -47,6 +48,7 @@ class World:
     writes: list[tuple[str, str, str]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     artifact: str = "sha256:" + "a" * 64
+    stat: str = "sha256:" + "5" * 64
     refusals: dict[str, str] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     room: int | None = None
@@ -288,7 +290,7 @@ class World:
         name = behaviour.partition(":")[2] if behaviour.startswith("class:") else "DigitsAdapter"
         inspected = {"module": "digits_adapter", "className": name, "sdkVersion": "0.1.0", "apiDigest": "sha256:1"}
         inspected["api"] = {"inputs": [{"name": "image", "type": "array", "shape": [-1, 64]}], "outputs": []}
-        digested = {"digest": self.artifact, "files": 1, "bytes": 10, "seconds": 0.1}
+        digested = self._digest(pod["spec"]["containers"][0].get("args", []))
         image_id = f"{REPOSITORY}@sha256:{abs(hash(image)) % 10**10:064d}"
         pod["status"] = {
             "phase": "Succeeded",
@@ -326,6 +328,14 @@ class World:
         ended = {"exitCode": code, "reason": "Error" if code else "Completed", "message": message}
         statuses = [{"name": container, "state": {"terminated": ended}}]
         pod["status"] = {"phase": "Failed" if code else "Succeeded", "containerStatuses": statuses}
+
+    def _digest(self, arguments: list[str]) -> dict[str, Any]:
+        """What `topgraft digest` answers; files whose stats are as they were are not read."""
+        found = {"digest": self.artifact, "files": 1, "bytes": 10, "seconds": 0.1, "statDigest": self.stat}
+        known = dict(pairwise(arguments))
+        if known.get("--known-stat") == self.stat:
+            found |= {"digest": known["--known-digest"], "quick": True}
+        return found
 
     def _endpoints(self) -> None:
         """The EndpointSlice controller: one slice with the ready pods that the Service selects."""
