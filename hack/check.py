@@ -170,7 +170,7 @@ def lint(report: Report, programs: Programs, commands: Mapping[str, Sequence[str
 
 def tests(report: Report, programs: Programs, suites: Iterable[Suite], full: bool) -> None:
     """pytest in each folder, its output as it comes."""
-    environment = dict(os.environ)
+    environment = {**({"PROPERTY_EXAMPLES": "500"} if full else {}), **os.environ}
     for suite in suites:
         print(f"\n== {suite.name}", flush=True)
         began = time.monotonic()
