@@ -229,7 +229,7 @@ class Situation:
         """Ready serving pods of a version; pods that terminate do not count."""
         return sum(pod.ready for pod in self.pods(version))
 
-    @property
+    @cached_property
     def candidate(self) -> ModelVersion | None:
         """The version that is to be prepared: wanted, neither serving nor stable."""
         wanted = self.wanted
@@ -270,11 +270,17 @@ class Situation:
 
     def report(self, version: ModelVersion) -> Report | None:
         """What the preflight found; on an exclusive volume with what the version's own pods read of the artifacts."""
-        pod = self.preflight_of(version)
-        if pod is None:
-            return None
-        report = read_report(pod, version)
-        return with_artifact(report, self.pods(version.metadata.name)) if report.exclusive else report
+        name = version.metadata.name
+        if name not in self._reports:
+            pod = self.preflight_of(version)
+            report = read_report(pod, version) if pod else None
+            self._reports[name] = with_artifact(report, self.pods(name)) if report and report.exclusive else report
+        return self._reports[name]
+
+    @cached_property
+    def _reports(self) -> dict[str, Report | None]:
+        """By version: a look asks a dozen times, and each answer is JSON to be parsed."""
+        return {}
 
     @property
     def preflighted(self) -> bool:
@@ -367,7 +373,7 @@ class Situation:
         back = self.stable if self.baking else self.previous
         return back if back and back != self.serving and self.ready(back) > 0 else None
 
-    @property
+    @cached_property
     def attempt_of_serving(self) -> str:
         """The attempt under which a failure of what serves is remembered."""
         if self.serving == self.target.version:
