@@ -89,18 +89,23 @@ class Client:
         async with self._session.request(
             method, url, data=body, headers=headers, allow_redirects=False, timeout=_NO_TIMEOUT
         ) as response:
-            length = response.content_length or 0
-            parts = []
-            room = self._max_bytes
-            while length <= room and (part := await response.content.readany()):
-                parts.append(part)
-                room -= len(part)
-                if room < 0:
-                    break
-            if length > self._max_bytes or room < 0:
+            content = await self._read(response)
+            if content is None:
                 response.close()
                 return Answer(0, b"", None, f"the answer is larger than {self._max_bytes:,} bytes")
-            return Answer(response.status, b"".join(parts), perf_counter() - began)
+            return Answer(response.status, content, perf_counter() - began)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
+        """The body, or None when it is too large."""
+        length = response.content_length
+        if length is not None:  # HTTP's parser holds the server to it
+            return await response.read() if length <= self._max_bytes else None
+        parts = []
+        room = self._max_bytes
+        while room >= 0 and (part := await response.content.readany()):
+            parts.append(part)
+            room -= len(part)
+        return b"".join(parts) if room >= 0 else None
 
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)

@@ -42,7 +42,8 @@ class Findings:
             return
         if before and after and (named := (before.classes, after.classes))[0] and named[1]:
             for counter, labels in zip(self._classes, named, strict=True):
-                counter.update(labels or ())
+                for label in labels or ():
+                    counter[label] += 1
         if self._golden.compare == "None" or (self._has_old and not before):
             return
         try:

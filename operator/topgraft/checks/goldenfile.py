@@ -3,7 +3,7 @@
     {"id": "ink-17", "body": {"inputs": [...]}, "label": 8}
 
 `body` is what is sent: an object or array, or a string that is sent as it is. `id`, `path` and `label` are optional.
-Only where each line begins is kept in memory, not the requests.
+The first requests are kept in memory, of the others only where their lines begin.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from topgraft.checks.failure import CheckError, printable
 MAX_REQUESTS = 200_000
 MAX_LINE_BYTES = 4 << 20
 MAX_FILE_BYTES = 4 << 30
+KEPT_BYTES = 64 << 20
 _SHOWN = 80
 _ID_CHARACTERS = 128
 _FIELDS = {"id", "path", "body", "label"}
@@ -43,14 +44,19 @@ class GoldenFile:
     def __init__(self, path: str, may_change: frozenset[str] = frozenset()) -> None:
         """Check the file; raises CheckError that names the line."""
         self.path = path
+        self._kept: list[GoldenRequest] = []
         self._starts = array("q")
         self._numbers = array("q")
         self.labelled = 0
         missing = set(may_change)
         ids: dict[str, int] = {}
         self._file = self._open()
+        room = KEPT_BYTES
         for number, start, line in self._lines():
             request = self._parse(number, line)
+            room -= len(line)
+            if room >= 0:
+                self._kept.append(request)
             self.labelled += request.labels is not None
             missing.discard(request.name)
             if ids.setdefault(request.name, number) != number:
@@ -71,7 +77,9 @@ class GoldenFile:
         return len(self._starts)
 
     def __getitem__(self, index: int) -> GoldenRequest:
-        """Read one request again; raises CheckError when the file has changed."""
+        """Return a request; raises CheckError when it has to be read again and the file has changed."""
+        if index < len(self._kept):
+            return self._kept[index]
         self._file.seek(self._starts[index])
         return self._parse(self._numbers[index], self._file.readline(MAX_LINE_BYTES + 1))
 
@@ -180,6 +188,8 @@ def label_text(value: object) -> Label:
     """A class as text, the same for 8, 8.0 and "8": a file's label and an adapter's answer seldom agree on the type."""
     if type(value) is str:
         return value
+    if type(value) is int:
+        return str(value)
     if type(value) is float and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     return json.dumps(value)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,12 +16,14 @@ MAX_LABEL_CHARACTERS = 64
 """A longer answer is text, not a class: it is compared, but not counted."""
 
 
+_NUMBERS = frozenset((int, float))
+
+
 class AnswerError(Exception):
     """The answer cannot be taken apart; the text says why, and holds nothing of it."""
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """One tensor, or another value where the protocol has no tensors (then `datatype` is empty)."""
 
     datatype: str
@@ -34,16 +34,15 @@ class Output:
 Outputs = dict[str, Output]
 
 
-@dataclass(frozen=True)
 class Parsed:
     """`problem` says why the answer is no well-formed one; it then counts whole, as one output."""
 
-    outputs: Outputs
-    problem: str = ""
+    __slots__ = ("classes", "outputs", "problem")
 
-    @cached_property
-    def classes(self) -> Labels | None:
-        return classes(self.outputs)
+    def __init__(self, outputs: Outputs, problem: str = "") -> None:
+        self.outputs = outputs
+        self.problem = problem
+        self.classes = classes(outputs)
 
 
 def parse(body: bytes) -> Parsed:
@@ -93,7 +92,7 @@ def classes(outputs: Outputs) -> Labels | None:
             if (named := _scalar(output.data)) is not None:
                 return named
         elif output.datatype[0] not in "F" and len(output.data) == (output.shape[0] if output.shape else 1):
-            return _fitting(tuple(map(label_text, output.data)))
+            return _fitting(tuple([label_text(label) for label in output.data]))
     for output in outputs.values():
         if output.datatype.startswith("FP") and len(output.shape) >= 1 and output.shape[-1] > 1:
             try:
@@ -111,13 +110,14 @@ def _scalar(value: Any) -> Labels | None:
 
 
 def _fitting(labels: Labels) -> Labels | None:
-    return labels if all(len(label) <= MAX_LABEL_CHARACTERS for label in labels) else None
+    return labels if max(map(len, labels), default=0) <= MAX_LABEL_CHARACTERS else None
 
 
 def _tensor(tensor: Any) -> tuple[str, Output]:
     if not isinstance(tensor, dict):
         raise AnswerError("an entry of outputs is no object")
-    name, datatype, shape, data = (tensor.get(field) for field in ("name", "datatype", "shape", "data"))
+    get = tensor.get
+    name, datatype, shape, data = get("name"), get("datatype"), get("shape"), get("data")
     if not isinstance(name, str) or not isinstance(datatype, str) or not datatype:
         raise AnswerError("an output has no name or datatype")
     if not isinstance(shape, list) or not all(type(length) is int and length >= 0 for length in shape):
@@ -131,7 +131,7 @@ def _tensor(tensor: Any) -> tuple[str, Output]:
         flat = list(chain.from_iterable(flat))
     if len(flat) != prod(shape):
         raise AnswerError("an output's data do not fill its shape")
-    if datatype.startswith("FP") and not {type(number) for number in flat} <= {int, float}:
+    if datatype.startswith("FP") and not _NUMBERS.issuperset(map(type, flat)):
         raise AnswerError(f"an output of datatype {datatype[:8]} holds something that is no number")
     return name, Output(datatype, tuple(shape), flat)
 

@@ -1,6 +1,6 @@
 """Golden requests sent to the old and to the new version.
 
-They go in blocks: sixteen or so requests to one version, then the same to the other, in an order drawn by lot. So each
+They go in blocks: some requests to one version, then the same to the other, in an order drawn by lot. So each
 version is measured under its own load, and what disturbs the machine for longer than a few milliseconds hits both. No
 answer is kept after its block. Requests that are repeated for their times go one at a time: a request that waits for
 another one tells less about the code.
@@ -29,8 +29,11 @@ WARM_UP_SECONDS = 10.0
 MAX_REPEATED = 100
 """Requests that are sent again and again for the sake of their times."""
 MAX_REPEAT_SECONDS = 60.0
-_BLOCK = 16
-_BLOCK_BYTES = 128 << 20
+_BLOCK = 32
+"""At the end of a block nothing is sent until its last answer is there, so blocks are not too small, …"""
+_REPEATED_BLOCK = 16
+"""… but here they are: one request at a time leaves no gap, and the closer in time, the more alike is the noise."""
+_BLOCK_BYTES = 256 << 20
 
 
 class Version:
@@ -117,12 +120,12 @@ class Replay:
         """Send some requests again, in rounds, until their times decide."""
         end = min(monotonic() + MAX_REPEAT_SECONDS, (monotonic() + self._end) / 2)
         requests = [(index, self._file[index]) for index in self._repeated]
-        times = max(1, _BLOCK // len(requests))
+        times = max(1, _REPEATED_BLOCK // len(requests))
         while monotonic() < end:
             if self.latencies.look_is_due() and decide(self.latencies, self._limits) != "Undecided":
                 return
             rounds = np.full((2, times * len(requests)), nan)
-            for block in _blocks(range(times * len(requests)), self._block):
+            for block in _blocks(range(times * len(requests)), _REPEATED_BLOCK):
                 old, new = await self._both(client, [requests[number % len(requests)] for number in block], 1)
                 if monotonic() >= self._end:
                     return

@@ -114,10 +114,13 @@ def test_huge_files_are_refused_before_they_are_read(tmp_path: Path, monkeypatch
         GoldenFile(file(tmp_path, '{"body":""}', '{"body":""}', '{"body":""}'))
 
 
-def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
+def test_a_file_too_large_to_be_kept_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = file(tmp_path, GOOD, '{"body": "x"}')
+    monkeypatch.setattr(goldenfile, "KEPT_BYTES", len(GOOD) + 1)
     golden = GoldenFile(path)
+    assert [golden[index].name for index in (1, 0, 1)] == ["line 2", "a", "line 2"]
     Path(path).write_text("x" * 200)
+    assert golden[0].name == "a"
     with pytest.raises(CheckError, match="line 2 is not JSON"):
         golden[1]
 

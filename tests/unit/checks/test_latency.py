@@ -84,20 +84,29 @@ def test_the_other_percentiles_are_told_without_a_verdict() -> None:
     }
 
 
-def test_a_tail_of_its_own_is_caught_where_the_machine_is_quiet() -> None:
-    """One answer in ten takes three times as long, at random: the fastest of each request shows nothing of it."""
+def test_a_neighbour_of_one_of_two_equal_processes_is_no_fault_of_it() -> None:
+    """Seen on a real machine: of the same code twice, one had twice the p95 of the other, for a whole run."""
     generator = np.random.default_rng(3)
     latencies = Latencies(REQUESTS)
-    simulate(
-        latencies,
-        generator,
-        0.005,
-        lambda times, _: np.where(generator.random(times.shape) < 0.1, times * 3, times),
-        quiet,
-    )
+
+    def beside_a_neighbour(times: Floats, _: float) -> Floats:
+        return times + 0.004 * (generator.random(times.shape) < 0.2)
+
+    simulate(latencies, generator, 0.001, beside_a_neighbour, quiet)
     check = judge(latencies, LIMITS)
-    assert check.verdict == "Failed"
+    assert check.verdict == "Passed"
     assert "all" in check.message
+    old, new = (np.quantile(latencies.times(version), 0.95) for version in (0, 1))
+    assert new > 3 * old
+
+
+def test_inputs_that_became_slow_are_caught() -> None:
+    """One request in five, always the same."""
+    generator = np.random.default_rng(3)
+    latencies = Latencies(REQUESTS)
+    factor = np.where(np.arange(BLOCK) % 5 == 0, 2.0, 1.0)
+    simulate(latencies, generator, 0.005, lambda times, _: times * factor, quiet)
+    assert judge(latencies, LIMITS).verdict == "Failed"
 
 
 Noise = Callable[[np.random.Generator, int, float], Floats]
