@@ -92,6 +92,7 @@ def test_other_protocols(old: Any, new: Any, same: bool) -> None:
         ([1, 2], [1.5, 2], [tolerance(name="p", absolute="1"), tolerance()], ""),
         ([1e308, 0], [-1e308, 0], [tolerance("1")], "p[0]: 1e+308 → -1e+308"),
         ([1, 2], [1, 2], [tolerance()], ""),
+        ([0.001], [-1e-265], [tolerance("0.001")], "p[0]: 0.001 → -1e-265"),  # in floats the difference is 0.001
     ],
 )
 def test_tolerance(old: list[Any], new: list[Any], tolerances: list[Tolerance], difference: str) -> None:
