@@ -76,7 +76,7 @@ OWN_WORDS = {
     "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},
     "verdicts and policies": {"Passed", "Failed", "RollBack"},
     "words of a decision": {"First", "Forward", "Back", "Step", "Standby", "Abandoned"},
-    "strategies": {"BlueGreen", "Canary", "Rolling", "Recreate"},
+    "strategies": {"BlueGreen", "Canary", "Recreate"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
     | {"Undecided", "Waiting", "Retrying", "Requeued", "Closed", "Restored"},
     "type variables": {"Value", "View", "Key"},

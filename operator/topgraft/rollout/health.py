@@ -32,7 +32,16 @@ def serving_fault(at: Situation) -> Fault | None:
         return _all_gone(at, serving, decision.time)
     if serving == at.recorded_stable:
         return None
-    return _restarted(at, decision.time) or _changed_artifacts(at) or _partly_unready(at, decision.time)
+    return (
+        _restarted(at, serving, decision.time) or _changed_artifacts(at) or _partly_unready(at, serving, decision.time)
+    )
+
+
+def shared_fault(at: Situation, version: str, since: datetime) -> Fault | None:
+    """Why a version that has a share of the requests should lose it."""
+    if at.ready(version) == 0:
+        return _all_gone(at, version, since)
+    return _restarted(at, version, since) or _partly_unready(at, version, since)
 
 
 def _all_gone(at: Situation, serving: str | None, since: datetime) -> Fault | None:
@@ -55,8 +64,8 @@ def _out_of_reach(pod: Pod) -> bool:
     return condition is not None and condition.status != "True" and bool(statuses) and all(s.ready for s in statuses)
 
 
-def _restarted(at: Situation, since: datetime) -> Fault | None:
-    for pod in at.pods(at.serving):
+def _restarted(at: Situation, version: str | None, since: datetime) -> Fault | None:
+    for pod in at.pods(version):
         for status in pod.status.container_statuses:
             ended = status.last_state.terminated
             if ended is not None and ended.finished_at is not None and ended.finished_at > since:
@@ -77,9 +86,9 @@ def _changed_artifacts(at: Situation) -> Fault | None:
     return Fault("ArtifactsChanged", text, True, at.now, True)
 
 
-def _partly_unready(at: Situation, since: datetime) -> Fault | None:
+def _partly_unready(at: Situation, version: str | None, since: datetime) -> Fault | None:
     grace = timedelta(seconds=at.model.spec.strategy.fail_fast_seconds)
-    for pod in at.pods(at.serving):
+    for pod in at.pods(version):
         condition = pod.condition("Ready")
         if condition is None or condition.last_transition_time is None or pod.metadata.deletion_timestamp:
             continue

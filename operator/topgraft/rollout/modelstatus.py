@@ -12,8 +12,10 @@ from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.podspec import labels
 from topgraft.rollout.progress import HELD_STEP, QUEUED_STEP, Phase, Progress, steady
+from topgraft.rollout.sharing import canary_steps
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.steps import stopped
+from topgraft.rollout.strategy import step as step_of
 from topgraft.rollout.summary import ACTIVE, HISTORY_LIMIT, STUCK, ready_says, without_nulls
 from topgraft.rollout.target import rank
 from topgraft.rollout.views import RETRY_AT
@@ -23,7 +25,7 @@ STEPS = {Phase.BAKING: "Baking", Phase.BACKOFF: "Waiting", Phase.HELD: HELD_STEP
 
 def model_status(at: Situation, step: Progress) -> dict[str, Any]:
     model, old = at.model, at.model.status
-    ready = at.ready(at.serving)
+    ready = answering(at)
     serving = at.versions.get(at.serving or "")
     checks = checkstatus.model_checks(at)
     # While a gate holds a rollout the Model is as well as what serves: nothing is wrong with it, nothing moves.
@@ -59,6 +61,13 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
     return without_nulls(body)
 
 
+def answering(at: Situation) -> int:
+    """Ready pods that the Service selects."""
+    decision = at.decision
+    beside = at.ready(decision.candidate) if decision is not None and decision.shares else 0
+    return at.ready(at.serving) + beside
+
+
 def _candidate(at: Situation, step: Progress) -> bool:
     return (
         step.phase in (*ACTIVE, Phase.BACKOFF, Phase.REQUEUED, Phase.RETRYING)
@@ -74,9 +83,11 @@ def _traffic(at: Situation, ready: int) -> Iterator[Says]:
     if down := stopped(at):
         yield Says("Available", "False", "Recreating", down)
     else:
-        text = f"{ready} pods of {at.serving} are ready"
+        beside = f" and {at.decision.candidate}" if at.decision and at.decision.shares else ""
+        text = f"{ready} pods of {at.serving}{beside} are ready"
         yield Says("Available", truth(ready > 0), "PodsReady" if ready else "NoReadyPods", text)
-    back = at.stable if at.baking else at.previous
+    begun = step_of(at)
+    back = at.stable if at.baking or begun else at.previous
     if back is None:
         text = "there is no previous version to go back to"
         yield Says("RollbackReady", "False", "RollbackTargetMissing", text)
@@ -173,8 +184,19 @@ def _rollout(at: Situation, step: Progress) -> dict[str, Any] | None:
             "step": STEPS.get(step.phase, "Verifying"),
             "tries": tries + 1 if fresh else tries,
             "retryTime": rfc3339(step.until) if backing_off and step.until else None,
+            **_step(at),
         }
     )
+
+
+def _step(at: Situation) -> dict[str, Any]:
+    begun, given = step_of(at), canary_steps(at)
+    if begun is None:
+        return {}
+    told: dict[str, Any] = {"step": begun.mode, "stepTime": rfc3339(begun.time)}
+    if begun.step is not None and begun.step < len(given):
+        told |= {"canaryStep": begun.step, "weight": given[begun.step].weight}
+    return told
 
 
 def _last_rollback(at: Situation) -> dict[str, Any] | None:

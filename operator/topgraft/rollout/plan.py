@@ -43,6 +43,9 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if step.failed is not None:
         # The failure is remembered before anything is torn down, or a crash in between would try it again.
         return Plan(told, _events(at, step), 0.0)
+    if told and step.phase is Phase.BACKOFF and at.decision is not None and at.decision.direction == "Step":
+        # So is the pause: the Service leaves the candidate before its pods end.
+        return Plan(told, _events(at, step), 0.0)
     return Plan(_ordered(at, step, told), _events(at, step), _look_again(at, step))
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from topgraft.api.model import Rollout
-from topgraft.rollout import gate, verifying
+from topgraft.rollout import gate, sharing, verifying
 from topgraft.rollout.children import rolls
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.health import SLOW, preparation_fault, runs_without_being_ready
@@ -17,6 +17,7 @@ from topgraft.rollout.situation import Situation
 from topgraft.rollout.steps import stopped
 from topgraft.rollout.strategy import step, strategy
 from topgraft.rollout.switch import at_gate
+from topgraft.rollout.views import Decision
 
 BACKOFF_SECONDS = 60
 BACKOFF_LIMIT_SECONDS = 3600
@@ -172,7 +173,7 @@ def _preparing(at: Situation) -> Progress:
     running = record is not None and record.retry_time is None and record.step != HELD_STEP
     began = record.start_time if record is not None and running else at.now
     if (begun := step(at)) is not None:
-        began = max(began, begun.time)
+        began = max(began, sharing.pause_ends(at, begun))
     deadline = began + timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds)
     fault = preparation_fault(at)
     if at.now >= deadline and not _digesting(at) and not verifying.busy(at):
@@ -181,13 +182,19 @@ def _preparing(at: Situation) -> Progress:
     if record is not None and record.tries:
         # Told as before until it succeeds: health that flaps with every retry would wake somebody each time.
         return Progress(Phase.RETRYING, "EnvironmentNotReady", told, until=until)
-    down = stopped(at)
+    return _under_way(at, name, fault, until)
+
+
+def _under_way(at: Situation, name: str, fault: Fault | None, until: datetime) -> Progress:
+    down, begun = stopped(at), step(at)
     if fault is not None:
         text = f"{fault.message}; {down}" if down else fault.message
         return Progress(Phase.WAITING, fault.reason, text, until=until)
     if down:
         return Progress(Phase.PREPARING, "Recreating", down, until=until)
     text = f"{name}: the artifacts are read, the adapter is checked, pods start; {at.serving or 'nothing'} serves"
+    if begun is not None and begun.shares:
+        return _sharing(at, begun, until)
     if strategy(at) == "Recreate":
         text = f"{name}: the artifacts are read, the adapter is checked; then the pods of {at.serving} end first"
     return Progress(Phase.PREPARING, "Verifying", verifying.progress_text(at) or text, until=until)
@@ -198,6 +205,15 @@ def _record(at: Situation) -> Rollout | None:
     record, candidate = at.model.status.rollout, at.candidate
     known = record is not None and candidate is not None and record.to == candidate.metadata.name
     return record if record is not None and known and record.attempt_hash == at.goal.attempt else None
+
+
+def _sharing(at: Situation, begun: Decision, until: datetime) -> Progress:
+    text, ends = sharing.told(at, begun), sharing.pause_ends(at, begun)
+    if fault := sharing.fault(at, begun):
+        text = f"{text}; {begun.candidate} is not healthy: {fault.message}"
+        return Progress(Phase.WAITING, fault.reason, text, until=until)
+    reason = "CanaryStep" if begun.mode == "Canary" else "Rolling"
+    return Progress(Phase.PREPARING, reason, text, until=min(until, ends) if at.now < ends else until)
 
 
 def _deadline(at: Situation, name: str, fault: Fault | None, tries: int) -> Progress:

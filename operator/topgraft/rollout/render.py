@@ -12,7 +12,17 @@ from topgraft.rollout.derive import content_of, owner_of
 from topgraft.rollout.exclusive import EXCLUSIVE
 from topgraft.rollout.podspec import adapter_container, labels, pod_spec, ports, together
 from topgraft.rollout.preflight import digest_container
-from topgraft.rollout.views import APPLIED, CONTENT, DECISION, MODEL_LABEL, SLICE_MANAGER, STANDBY_SINCE, Decision, Pod
+from topgraft.rollout.views import (
+    APPLIED,
+    CONTENT,
+    DECISION,
+    MODEL_LABEL,
+    SLICE_MANAGER,
+    STANDBY_SINCE,
+    VERSION_LABEL,
+    Decision,
+    Pod,
+)
 
 SERVICE_NAME = "kubernetes.io/service-name"
 ONE_NODE = "topgraft.dev/one-node"
@@ -108,13 +118,19 @@ def service(model: Model, decision: Decision) -> dict[str, Any]:
             },
             "spec": {
                 "type": options.type,
-                "selector": labels(model, decision.to, "serving"),
+                "selector": _selector(model, decision),
                 "ports": [
                     {"name": p.name, "port": p.port, "targetPort": p.name, "protocol": "TCP"} for p in ports(model)
                 ],
             },
         }
     )
+
+
+def _selector(model: Model, decision: Decision) -> dict[str, str]:
+    """The pods of one version, or of both at a step that shares the requests between them."""
+    selector = labels(model, decision.to, "serving")
+    return {key: value for key, value in selector.items() if key != VERSION_LABEL or not decision.shares}
 
 
 def standby_name(pod: str) -> str:

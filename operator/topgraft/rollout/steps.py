@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from topgraft.rollout.strategy import step, strategy
+from topgraft.rollout import recreate, sharing
+from topgraft.rollout.share import share
+from topgraft.rollout.strategy import backs_off, pods_before_requests, step, strategy
 from topgraft.rollout.termination import MESSAGE_LIMIT
 from topgraft.rollout.verifying import rehearsed
-from topgraft.rollout.views import Decision
+from topgraft.rollout.views import Decision, Mode
 
 if TYPE_CHECKING:
     from topgraft.rollout.faults import Fault
@@ -25,10 +27,30 @@ def abandoned(at: Situation) -> Told | None:
     decision = at.decision
     if decision is None or decision.direction != "Step" or step(at) is not None:
         return None
+    if decision.shares and at.ready(decision.to) == 0 and at.ready(decision.candidate) > 0:
+        # Whatever is wanted, requests are answered first.
+        return None
     failed = at.failure_of(decision.candidate, decision.attempt)
     reason, text = "Superseded", f"{at.wanted} is wanted instead of {decision.candidate}"
+    if at.wanted == decision.candidate and decision.attempt == at.goal.attempt:
+        reason, text = "EnvironmentNotReady", f"the cluster had no room for the next step of {decision.candidate}"
     if failed is not None:
         reason, text = failed.reason, failed.message or failed.reason
+    return _back(at, decision, reason, text, failed=failed is not None)
+
+
+def failed(at: Situation) -> Told | None:
+    """The candidate has a share of the requests and is not healthy: it loses it at once."""
+    begun = step(at)
+    if begun is None or not begun.shares or not at.policy.automatic:
+        return None
+    fault = sharing.fault(at, begun)
+    if fault is None or (at.ready(begun.to) == 0 and at.ready(begun.candidate) > 0):
+        return None
+    return _back(at, begun, fault.reason, fault.message, failed=fault.content)
+
+
+def _back(at: Situation, decision: Decision, reason: str, text: str, *, failed: bool) -> Told:
     back = Decision(
         attempt=decision.attempt,
         direction="Back",
@@ -43,26 +65,76 @@ def abandoned(at: Situation) -> Told | None:
     return back, ("Warning", "RolledBack") if failed else ("Normal", "SwitchedBack")
 
 
-def started(at: Situation) -> Told | None:
-    """The first step of a candidate that has passed what is asked before it."""
-    candidate = at.candidate
-    if candidate is None or at.serving is None or at.baking or step(at) is not None:
+def due(at: Situation, *, verified: bool) -> bool:
+    """Whether the candidate has passed all that is asked before its first step."""
+    how = strategy(at)
+    if at.candidate is None or at.serving is None or at.baking or step(at) is not None or backs_off(at):
+        return False
+    if how == "Recreate":
+        return at.preflighted and rehearsed(at)
+    ready = at.ready(at.candidate.metadata.name)
+    return how in ("Canary", "Rolling") and verified and ready >= pods_before_requests(at)
+
+
+def onward(at: Situation, *, verified: bool) -> Told | None:
+    """The next step of the candidate: the first, or the one after a pause, once its pods are ready."""
+    begun, candidate = step(at), at.candidate
+    if begun is not None:
+        return _next_canary_step(at, begun)
+    if candidate is None or at.serving is None or not due(at, verified=verified):
         return None
-    if strategy(at) == "Recreate" and at.preflighted and rehearsed(at):
-        name = candidate.metadata.name
+    name, how = candidate.metadata.name, strategy(at)
+    if how == "Recreate":
         text = f"the pods of {at.serving} end now; nothing answers until those of {name} are ready"
-        decision = Decision(
-            attempt=at.goal.attempt,
-            direction="Step",
-            to=at.serving,
-            reason="Recreating",
-            message=text,
-            mode="Recreate",
-            candidate=name,
-            time=at.now,
-        )
-        return decision, ("Warning", "Recreating")
-    return None
+        return _step(at, "Recreate", "Recreating", text)
+    if any(pod.version != at.serving for pod in recreate.others(at, name)):
+        # A standby of an earlier rollout would get requests, too: it is on its way out.
+        return None
+    if how == "Rolling":
+        text = f"the pods of {name} take the place of those of {at.serving}, a few at a time"
+        return _step(at, "Rolling", "Rolling", text)
+    return _canary_step(at, 0)
+
+
+def _next_canary_step(at: Situation, begun: Decision) -> Told | None:
+    after, name = sharing.upcoming(at, begun), begun.candidate or ""
+    if after is None or at.now < sharing.pause_ends(at, begun) or sharing.fault(at, begun) is not None:
+        return None
+    if at.ready(name) < share(at.replicas, after.weight).candidate:
+        return None
+    return _canary_step(at, (begun.step or 0) + 1)
+
+
+def _canary_step(at: Situation, index: int) -> Told:
+    weight = sharing.canary_steps(at)[index].weight
+    pods = share(at.replicas, weight)
+    text = f"{weight} % of the requests: {pods.candidate} of {pods.candidate + pods.stable} pods ({pods.percent} %)"
+    return _step(at, "Canary", "CanaryStep", text, index)
+
+
+def _step(at: Situation, mode: Mode, reason: str, text: str, index: int | None = None) -> Told:
+    assert at.serving is not None
+    assert at.candidate is not None
+    decision = Decision(
+        attempt=at.goal.attempt,
+        direction="Step",
+        to=at.serving,
+        reason=reason,
+        message=text,
+        mode=mode,
+        candidate=at.candidate.metadata.name,
+        step=index,
+        time=at.now,
+    )
+    return decision, ("Warning" if mode == "Recreate" else "Normal", reason)
+
+
+def complete(at: Situation) -> bool:
+    """Whether the strategy has no step left before the candidate takes all requests."""
+    begun = step(at)
+    if begun is not None:
+        return sharing.finished(at, begun) and not (begun.shares and sharing.fault(at, begun))
+    return strategy(at) == "BlueGreen"
 
 
 def way_back(at: Situation, fault: Fault | None) -> str | None:

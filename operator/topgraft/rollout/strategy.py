@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from topgraft.rollout import recreate
+from topgraft.rollout import gate, recreate, sharing
 from topgraft.rollout.views import Decision
 
 if TYPE_CHECKING:
@@ -16,10 +16,18 @@ Strategy = Literal["BlueGreen", "Canary", "Rolling", "Recreate"]
 def step(at: Situation) -> Decision | None:
     """The step that the candidate is at; None before the first one, and once another version or attempt is wanted."""
     decision, candidate = at.decision, at.candidate
-    if decision is None or decision.direction != "Step" or candidate is None:
+    if decision is None or decision.direction != "Step" or candidate is None or backs_off(at):
         return None
     wanted = (candidate.metadata.name, at.goal.attempt)
     return decision if (decision.candidate, decision.attempt) == wanted else None
+
+
+def backs_off(at: Situation) -> bool:
+    """Whether the cluster could not do it in time, so that the candidate waits for its next try."""
+    record = at.model.status.rollout
+    if record is None or record.retry_time is None or at.now >= record.retry_time:
+        return False
+    return (record.to, record.attempt_hash) == (at.goal.version, at.goal.attempt)
 
 
 def strategy(at: Situation) -> Strategy:
@@ -38,22 +46,59 @@ def strategy(at: Situation) -> Strategy:
     return at.model.spec.strategy.type
 
 
+def pods_before_requests(at: Situation) -> int:
+    """How many pods of the candidate stand ready before the first request reaches one."""
+    how = strategy(at)
+    return sharing.first_size(at, how) if how in ("Canary", "Rolling") else max(1, at.replicas)
+
+
 def resized(at: Situation, sizes: dict[str, int], *, preparing: bool) -> dict[str, int]:
     """The sizes of a rollout of two complete copies, as the strategy changes them."""
     decision, candidate = at.decision, at.candidate
     if decision is None:
         return sizes
+    if decision.shares and (step(at) is None or not preparing):
+        # Until the Service has left it the share of an abandoned candidate stays, and no third version gets one.
+        return _kept(at, decision)
     if candidate is not None and preparing and not at.baking:
         name = candidate.metadata.name
-        if strategy(at) == "Recreate":
-            if step(at) is not None:
+        match strategy(at), step(at):
+            case "Recreate", None:
+                if recreate.asked_for(at, candidate):
+                    sizes = _without(sizes, name)
+            case "Recreate", _:
                 return recreate.sizes(at, name)
-            if recreate.asked_for(at, candidate):
-                sizes = {version: size for version, size in sizes.items() if version != name}
+            case "Canary" | "Rolling" as how, None:
+                sizes = _before_sharing(at, sizes, name, how)
+            case "Canary" | "Rolling", begun if begun is not None:
+                return sharing.sizes(at, begun, name)
+    if decision.mode == "Rolling" and decision.direction == "Forward" and at.baking and at.wanted == at.serving:
+        sizes = {**sizes, str(at.stable): min(at.replicas, at.policy.standby_replicas)}
     if decision.mode == "Recreate":
         if decision.direction == "Forward" and at.wanted != decision.origin:
             # A warm standby would hold the room or the volume for which the old pods were stopped.
-            sizes = {version: size for version, size in sizes.items() if version != decision.origin}
+            sizes = _without(sizes, decision.origin)
         elif recreate.restarts(at):
             sizes = {**sizes, decision.to: 0}
     return sizes
+
+
+def _without(sizes: dict[str, int], version: str | None) -> dict[str, int]:
+    return {name: size for name, size in sizes.items() if name != version}
+
+
+def _kept(at: Situation, decision: Decision) -> dict[str, int]:
+    live = at.deployments.get(decision.candidate or "")
+    left = {decision.candidate: live.spec.replicas} if live and decision.candidate else {}
+    return {decision.to: at.replicas, **left}
+
+
+def _before_sharing(at: Situation, sizes: dict[str, int], candidate: str, how: str) -> dict[str, int]:
+    """No larger than the first step needs. The standby of an earlier rollout goes when that step is due: the Service is
+    about to select every serving pod of the Model."""
+    if candidate not in sizes:
+        return sizes
+    first = sharing.first_size(at, how)
+    if at.preflighted and at.ready(candidate) >= first and gate.before_traffic(at) is None:
+        sizes = {name: size for name, size in sizes.items() if name in (candidate, at.serving)}
+    return {**sizes, candidate: first}

@@ -9,7 +9,7 @@ from topgraft.rollout.instructions import Event, Plan, Switch
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.strategy import step, strategy
 from topgraft.rollout.termination import MESSAGE_LIMIT
-from topgraft.rollout.verifying import passed, rehearsed
+from topgraft.rollout.verifying import passed
 from topgraft.rollout.views import APPLIED, DECISION, Decision
 
 REPAIR_SECONDS = 5.0
@@ -61,7 +61,8 @@ def regarding(at: Situation) -> dict[str, str]:
 def _next_move(at: Situation) -> Move | None:
     if at.decision is None:
         return _forward(at) if at.service is None else None
-    return _leave(at) or _disown(at) or _told(steps.abandoned(at)) or _return(at) or _onward(at) or _repair(at)
+    gone = _leave(at) or _disown(at) or _told(steps.abandoned(at) or steps.failed(at))
+    return gone or _return(at) or _onward(at) or _repair(at)
 
 
 def _told(step: steps.Told | None) -> Move | None:
@@ -71,14 +72,14 @@ def _told(step: steps.Told | None) -> Move | None:
 def _onward(at: Situation) -> Move | None:
     if at_gate(at) and gate.before_traffic(at):
         return None
-    return _told(steps.started(at)) or _forward(at)
+    return _told(steps.onward(at, verified=verified(at))) or _forward(at)
 
 
 def at_gate(at: Situation) -> bool:
     """Whether the next decision is the first of its attempt to touch what serves."""
     if at.candidate is None or at.baking or step(at) is not None:
         return False
-    return at.preflighted and rehearsed(at) if strategy(at) == "Recreate" else complete(at)
+    return complete(at) if strategy(at) == "BlueGreen" else steps.due(at, verified=verified(at))
 
 
 def _leave(at: Situation) -> Move | None:
@@ -167,7 +168,7 @@ def _why(at: Situation) -> str:
 def _forward(at: Situation) -> Move | None:
     """The candidate is verified and complete: it takes the traffic."""
     candidate = at.candidate
-    if candidate is None or at.baking or not complete(at):
+    if candidate is None or at.baking or not complete(at) or not steps.complete(at):
         return None
     name, first, how = candidate.metadata.name, at.decision is None, strategy(at)
     if at.condemned is not None and at.goal.trigger == "Fallback":

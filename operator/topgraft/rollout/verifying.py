@@ -14,7 +14,7 @@ from topgraft.rollout.exclusive import exclusive
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.instructions import Apply, Write
 from topgraft.rollout.preflight import ATTEMPT
-from topgraft.rollout.strategy import strategy
+from topgraft.rollout.strategy import pods_before_requests, strategy
 from topgraft.rollout.verdicts import Outcome
 from topgraft.rollout.verification import asks_requests, verification_policy
 from topgraft.rollout.views import Pod
@@ -250,7 +250,9 @@ def progress_text(at: Situation) -> str:
 # -- what is made and removed ---------------------------------------------------------------------------------------
 def _stands(at: Situation, now: Checking) -> bool:
     """Whether the version is complete, so that it can be asked."""
-    return (at.proved or not now.gate) and at.ready(now.name) >= max(1, at.replicas)
+    return (at.proved or not now.gate) and at.ready(now.name) >= (
+        pods_before_requests(at) if now.gate else max(1, at.replicas)
+    )
 
 
 def _may_run(at: Situation, now: Checking, pod: str) -> bool:

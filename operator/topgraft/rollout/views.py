@@ -249,6 +249,11 @@ class Decision(View):
     """The report that ordered it, with its version: it has acted, whether or not a status tells so yet."""
     time: Annotated[AwareDatetime, Field(gt=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
 
+    @property
+    def shares(self) -> bool:
+        """Whether the Service selects the pods of both versions."""
+        return self.direction == "Step" and self.mode in ("Canary", "Rolling")
+
     def wire(self) -> str:
         dump = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         return json.dumps(dump, sort_keys=True, separators=(",", ":"))

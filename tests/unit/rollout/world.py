@@ -411,6 +411,11 @@ class World:
         return service["spec"]["selector"].get(views.VERSION_LABEL) if service else None
 
     @property
+    def selector(self) -> dict[str, str] | None:
+        service = self.objects.get(("Service", MODEL))
+        return service["spec"]["selector"] if service else None
+
+    @property
     def decision(self) -> views.Decision | None:
         service = self.objects.get(("Service", MODEL))
         return views.Service.model_validate(service).decision if service else None
