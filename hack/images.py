@@ -62,7 +62,15 @@ DIGITS = tuple(
         ("v5", "HandwritingAdapter"),
     )
 )
-IMAGES = {image.name: image for image in (OPERATOR, *DIGITS)}
+CHAOS = Image(
+    name="digits:chaos",
+    dockerfile="examples/digits/Dockerfile",
+    inputs=(*(file for file in DIGITS[0].inputs if "/adapters/" not in file), "tests/adapters/chaos"),
+    requirements=("sdk/constraints.txt",),
+    arguments=("VARIANT=chaos", "ADAPTERS=tests/adapters"),
+)
+"""What verification must find; for tests only."""
+IMAGES = {image.name: image for image in (OPERATOR, *DIGITS, CHAOS)}
 
 
 class Builder:

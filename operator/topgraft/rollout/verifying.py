@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from topgraft.rollout.situation import Situation
 
 SHORTEST_PAUSE = timedelta(seconds=10)
-LONGEST_PAUSE = timedelta(seconds=60)
+LONGEST_PAUSE = timedelta(seconds=30)
 STARTING = timedelta(seconds=60)
 """How long a pod may take to get its container before the progress deadline counts again."""
 SETTLED = timedelta(seconds=30)
@@ -343,7 +343,7 @@ def _pause(at: Situation, pod: Pod) -> timedelta:
     """How long a pod without a verdict stands before the next try: the longer it has been tried the longer."""
     record, decision = at.model.status.rollout, at.decision
     began = record.start_time if record else decision.time if decision else at.now
-    return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (pod.metadata.creation_timestamp - began) / 2))
+    return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (pod.metadata.creation_timestamp - began) / 4))
 
 
 def retry_time(at: Situation) -> datetime | None:
