@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from topgraft.api.scalars import DnsLabel, ObjectName
 from topgraft.api.wire import ATOMIC, Rule, Wire, rules
 
 BakeSeconds = Annotated[int, Field(ge=0, le=604800)]
@@ -25,23 +24,6 @@ class CanaryStep(Wire):
     """How long this share is held and watched; by default 60."""
 
 
-class ParentReference(Wire):
-    """A Gateway that the route is attached to."""
-
-    name: ObjectName
-    namespace: DnsLabel | None = None
-    section_name: ObjectName | None = None
-
-
-class HttpRouting(Wire):
-    """An HTTPRoute of the Gateway API, made by Topgraft, that splits the requests by weight."""
-
-    parent_refs: Annotated[tuple[ParentReference, ...], Field(min_length=1, max_length=8), ATOMIC]
-    """The Gateways."""
-    hostnames: Annotated[tuple[ObjectName, ...], Field(max_length=16), ATOMIC] = ()
-    """The host names that the route answers for; by default all of the Gateway."""
-
-
 class Canary(Wire):
     """How the share of the new version grows."""
 
@@ -55,8 +37,6 @@ class Canary(Wire):
 
     steps: Annotated[tuple[CanaryStep, ...], Field(min_length=1, max_length=20), ATOMIC]
     """After the last one all requests go to the new version, and the bake begins."""
-    http_route: HttpRouting | None = None
-    """Exact weights by the Gateway API; without it the share of the pods is the share of the requests."""
 
 
 class MaintenanceWindow(Wire):
