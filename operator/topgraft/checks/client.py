@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import lru_cache
 from time import perf_counter
 from types import TracebackType
 from typing import NamedTuple
@@ -14,7 +15,8 @@ from yarl import URL
 
 MAX_ANSWER_BYTES = 4 << 20
 CONNECT_SECONDS = 5.0
-_JSON = {"Content-Type": "application/json"}
+_JSON = CIMultiDict({"Content-Type": "application/json"})
+_NONE = CIMultiDict[str]()
 
 
 class Answer(NamedTuple):
@@ -63,18 +65,17 @@ class Client:
         self, method: str, url: URL, body: bytes | None, seconds: float, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Send one request that may take so many seconds; never raises for what the other side does."""
-        # The header first: the caller's own content type wins.
-        sent = CIMultiDict(_JSON if body is not None else {})
-        sent.update(headers or {})
-        began = perf_counter()
+        sent = _JSON if body is not None else _NONE
+        if headers:
+            sent = sent.copy()
+            sent.update(headers)  # the caller's own content type wins
         try:
-            async with asyncio.timeout(seconds):
-                try:
-                    return await self._exchange(method, url, body, sent, began)
-                except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
-                    # A kept-alive connection may be closed by the server in the moment of its use.
-                    again = await self._exchange(method, url, body, sent, began)
-                    return again._replace(seconds=None)
+            try:
+                return await self._exchange(method, url, body, sent, _at_most(seconds))
+            except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
+                # A kept-alive connection may be closed by the server in the moment of its use.
+                again = await self._exchange(method, url, body, sent, _at_most(seconds))
+                return again._replace(seconds=None)
         except TimeoutError:
             return Answer(0, b"", None, f"no complete answer within {seconds:g} s")
         except aiohttp.ClientConnectorError as error:
@@ -83,11 +84,12 @@ class Client:
             return Answer(0, b"", None, f"no valid HTTP answer ({type(error).__name__})")
 
     async def _exchange(
-        self, method: str, url: URL, body: bytes | None, headers: CIMultiDict[str], began: float
+        self, method: str, url: URL, body: bytes | None, headers: CIMultiDict[str], limit: aiohttp.ClientTimeout
     ) -> Answer:
         assert self._session
+        began = perf_counter()
         async with self._session.request(
-            method, url, data=body, headers=headers, allow_redirects=False, timeout=_NO_TIMEOUT
+            method, url, data=body, headers=headers, allow_redirects=False, timeout=limit
         ) as response:
             content = await self._read(response)
             if content is None:
@@ -108,7 +110,9 @@ class Client:
         return b"".join(parts) if room >= 0 else None
 
 
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+@lru_cache(maxsize=64)
+def _at_most(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
 
 
 def url_of(address: str, path: str) -> URL:
