@@ -58,7 +58,7 @@ DIGITS = tuple(
         arguments=(f"VARIANT={version}", f"ADAPTER=digits_adapter:{name}"),
     )
     for version, name in (
-        *((version, "DigitsAdapter") for version in ("v1", "v2", "v3", "v4")),
+        *((version, "DigitsAdapter") for version in ("v1", "v2", "v3", "v4", "v6")),
         ("v5", "HandwritingAdapter"),
     )
 )

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from topgraft.checks import tree
 
@@ -48,6 +49,7 @@ def _add_operator(parser: argparse.ArgumentParser) -> None:
     add("--max-concurrent-rollouts", type=_positive, metavar="N", help="rollouts in progress at once (default: any)")
     add("--max-concurrent-rollouts-per-namespace", type=_positive, metavar="N", help="the same in any one namespace")
     add("--no-armed-standby", dest="armed_standby", action="store_false", help="write no standby EndpointSlices")
+    add("--prometheus", type=_http_url, metavar="URL", help="server for spec.verification.metrics.source: Prometheus")
     add("--log-format", choices=("json", "text"), default="json")
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     add("--host", default="0.0.0.0", help="address of /healthz, /readyz and /metrics")  # noqa: S104 - the kubelet asks
@@ -68,6 +70,13 @@ class _Version(argparse.Action):
 
         sys.stdout.write(f"topgraft {version('topgraft')}\n")
         parser.exit()
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL such as http://prometheus.monitoring.svc:9090")
+    return text
 
 
 def _positive(text: str) -> int:

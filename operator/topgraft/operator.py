@@ -33,6 +33,7 @@ from topgraft.cluster.reconciler import Reconciler
 from topgraft.cluster.recorder import Recorder
 from topgraft.cluster.refusals import Refusals
 from topgraft.cluster.resync import Resync
+from topgraft.cluster.sampler import Sampler
 from topgraft.cluster.slots import Slots
 from topgraft.rollout.observed import Settings
 from topgraft.rollout.plan import plan
@@ -57,6 +58,7 @@ class Options:
     max_concurrent_rollouts: int | None
     max_concurrent_rollouts_per_namespace: int | None
     armed_standby: bool
+    prometheus: str | None
     host: str
     port: int
 
@@ -85,7 +87,16 @@ class Operator:
         slots = Slots(*limits, self.mirror.models)
         settings = Settings(image=options.image, armed_standby=options.armed_standby)
         refusals, clock = Refusals(), Clock()
-        observer = Observer(self.client, self.mirror, refusals=refusals, slots=slots, settings=settings, clock=clock)
+        self.sampler = Sampler(self.mirror, self.queue.add, clock, options.prometheus)
+        observer = Observer(
+            self.client,
+            self.mirror,
+            refusals=refusals,
+            slots=slots,
+            settings=settings,
+            clock=clock,
+            live=self.sampler.live,
+        )
         self.reconciler = Reconciler(
             self.client,
             self.mirror,
@@ -96,6 +107,7 @@ class Operator:
             slots=slots,
             plan=plan,
             clock=clock,
+            watch=self.sampler.watch,
         )
         self.resync = Resync(self.client, self.mirror, options.namespaces)
         self.health = Health(self.elector, self.mirror)
@@ -144,6 +156,7 @@ class Operator:
 
     async def _work(self) -> None:
         self._start("recorder", self.recorder.run())
+        self._start("sampler", self.sampler.run())
         self._start("resync", self.resync.repeat())
         workers = [asyncio.create_task(self.reconciler.work()) for _ in range(self._options.workers)]
         # The caches live as long as the process: the collector need not walk them, which would delay a decision.
@@ -244,6 +257,7 @@ def main(arguments: argparse.Namespace) -> int:
         max_concurrent_rollouts=arguments.max_concurrent_rollouts,
         max_concurrent_rollouts_per_namespace=arguments.max_concurrent_rollouts_per_namespace,
         armed_standby=arguments.armed_standby,
+        prometheus=arguments.prometheus,
         host=arguments.host,
         port=arguments.port,
     )

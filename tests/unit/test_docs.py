@@ -70,7 +70,7 @@ OWN_WORDS = {
         *("Ready", "Reconciling", "Stalled", "Available", "RollbackReady", "Ungoverned", "AdapterOverridden"),
         *("Held", "InvalidWindow", "InvalidDefect"),
         *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
-        *("Verified", "Validated"),
+        *("Verified", "Validated", "MetricsUnavailable"),
     },
     "days of a window": {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"},
     "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},
@@ -79,7 +79,8 @@ OWN_WORDS = {
     "strategies": {"BlueGreen", "Canary", "Recreate"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
     | {"Undecided", "Waiting", "Retrying", "Requeued", "Closed", "Restored"},
-    "type variables": {"Value", "View", "Key"},
+    "type variables": {"Value", "View", "Key", "Sampled"},
+    "sources of metrics": {"Pods", "Prometheus", "Continuous"},
 }
 """Words of the code that look like a reason and are none."""
 

@@ -23,6 +23,12 @@ WRITE_SECONDS = Histogram(
 ROLLOUTS = Counter("topgraft_rollouts", "Rollouts that ended.", ["outcome"])
 EVENTS_DROPPED = Counter("topgraft_events_dropped", "Kubernetes Events that could not be posted.")
 RESYNC_REPAIRS = Counter("topgraft_resync_repairs", "Models whose cached objects a resync had to correct.")
+SCRAPES = Counter("topgraft_scrapes", "Reads of an adapter's metrics.", ["result"])
+SAMPLE_SECONDS = Histogram(
+    "topgraft_sample_duration_seconds",
+    "Time to read the live traffic of one Model once.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
 LEADER = Gauge("topgraft_leader", "1 while this process holds the Lease.")
 BUILD = Info("topgraft_build", "The running release.")
 

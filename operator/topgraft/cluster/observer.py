@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from topgraft.cluster.queue import Key
 from topgraft.cluster.refusals import Refusals
 from topgraft.cluster.slots import Slots
 from topgraft.rollout.observed import Observed, Settings
+from topgraft.rollout.traffic import Traffic
 from topgraft.rollout.views import PersistentVolumeClaim, Pod
 
 FRESH_SECONDS = 3.0
@@ -24,6 +25,7 @@ KEPT_SECONDS = 60.0
 STUCK_SECONDS = 5.0
 
 Value = TypeVar("Value")
+Live = Callable[[Key], Mapping[str, Traffic] | None]
 
 
 class Asked(Mapping[str, Value]):
@@ -81,14 +83,24 @@ class Look:
 
 class Observer:
     def __init__(
-        self, client: Client, mirror: Mirror, *, refusals: Refusals, slots: Slots, settings: Settings, clock: Clock
+        self,
+        client: Client,
+        mirror: Mirror,
+        *,
+        refusals: Refusals,
+        slots: Slots,
+        settings: Settings,
+        clock: Clock,
+        live: Live = lambda _: None,
     ) -> None:
+        """`live`: what was read of a Model's live traffic; None where nobody reads any."""
         self._client = client
         self._mirror = mirror
         self._refusals = refusals
         self._slots = slots
         self._clock = clock
         self._settings = settings
+        self._live = live
         self._claims: defaultdict[Key, LiveReads[PersistentVolumeClaim | None]] = defaultdict(LiveReads)
         self._events: defaultdict[Key, LiveReads[str]] = defaultdict(LiveReads)
 
@@ -113,6 +125,7 @@ class Observer:
             refusals=refusals,
             pod_events=events,
             claims=claims,
+            live=self._live(key),
             may_start=self._slots.may_start(key),
         )
         return Look(observed, claims, events)

@@ -21,6 +21,7 @@ from topgraft.cluster.queue import Key, WorkQueue
 from topgraft.cluster.recorder import Recorder
 from topgraft.cluster.refusals import Refusals
 from topgraft.cluster.slots import Slots, runs
+from topgraft.rollout.comparison import Watch
 from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Plan, Switch, Write
 from topgraft.rollout.observed import Observed
 
@@ -52,7 +53,9 @@ class Reconciler:
         slots: Slots,
         plan: Planner,
         clock: Clock,
+        watch: Callable[[Key, Watch | None], None] = lambda _key, _watch: None,
     ) -> None:
+        """`watch`: told after each look whose live traffic is to be read."""
         self._client = client
         self._mirror = mirror
         self._queue = queue
@@ -62,6 +65,7 @@ class Reconciler:
         self._slots = slots
         self._plan = plan
         self._clock = clock
+        self._watch = watch
 
     async def work(self) -> None:
         """Take turns until the queue is closed."""
@@ -116,11 +120,13 @@ class Reconciler:
             if _nothing_left(look.observed):
                 self._observer.forget(key)
                 self._refusals.forget(key)
+                self._watch(key, None)
                 return None
             plan = self._plan(look.observed, self._clock.now())
             if not look.complete:
                 await self._observer.complete(key, look)
                 continue
+            self._watch(key, plan.watch)
             if _starts_rollout(look, plan):
                 self._slots.starting(key)
             skipped = await self._carry_out(key, plan)

@@ -221,23 +221,23 @@ def judge(
         return Judgement(tuple(Check(name=name, verdict="Inconclusive", message=text) for name in names))
     kinds = [kind(baseline, limits) for kind in ASPECTS if all_ or kind.endures]
     known = [aspect for aspect in kinds if aspect.known()]
-    judged = [_judge(aspect, traffic, since, now) for aspect in known]
-    breach = next((Breach(a.reason, c.message or "") for a, c in zip(known, judged, strict=True) if _bad(c)), None)
+    if traffic is None or traffic.error is not None:
+        text = traffic.error[1][:1024] if traffic and traffic.error else "nothing has been read yet"
+        return Judgement(tuple(Check(**_said(aspect), verdict="Inconclusive", message=text) for aspect in known))
+    windows = traffic.windows(limits.window_seconds, limits.consecutive_breaches, since, now)
+    overall = traffic.overall(since)
+    judged = [_judge(aspect, windows, overall) for aspect in known]
+    bad = ((aspect, check) for aspect, check in zip(known, judged, strict=True) if check.verdict == "Failed")
+    breach = next((Breach(aspect.reason, check.message or "") for aspect, check in bad), None)
     return Judgement(tuple(judged), breach)
 
 
-def _bad(check: Check) -> bool:
-    return check.verdict == "Failed"
+def _said(aspect: Aspect) -> dict[str, Any]:
+    return {"name": aspect.name, "old": aspect.old(), "limit": aspect.limit}
 
 
-def _judge(aspect: Aspect, traffic: Traffic | None, since: datetime, now: datetime) -> Check:
-    limits = aspect.limits
-    said: dict[str, Any] = {"name": aspect.name, "old": aspect.old(), "limit": aspect.limit}
-    if traffic is None:
-        return Check(**said, verdict="Inconclusive", message="nothing has been read yet")
-    if traffic.error is not None:
-        return Check(**said, verdict="Inconclusive", message=traffic.error[1][:1024])
-    windows = traffic.windows(limits.window_seconds, limits.consecutive_breaches, since, now)
+def _judge(aspect: Aspect, windows: tuple[Figures, ...], overall: Figures) -> Check:
+    limits, said = aspect.limits, _said(aspect)
     if len(windows) == limits.consecutive_breaches and all(map(aspect.exceeded, windows)):
         together = joined(windows)
         if aspect.beyond_chance(together):
@@ -245,7 +245,6 @@ def _judge(aspect: Aspect, traffic: Traffic | None, since: datetime, now: dateti
             text = f"{aspect.name} was {new} in the last {len(windows)} windows of {limits.window_seconds} s"
             text += f" and {aspect.old()} before; the limit is {aspect.limit}"
             return Check(**said, new=aspect.new(together), verdict="Failed", message=text)
-    overall = traffic.overall(since)
     count = aspect.samples(overall)
     if count < limits.min_samples:
         text = f"{count:g} samples since the switch, limits.minSamples is {limits.min_samples}"

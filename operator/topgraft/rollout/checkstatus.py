@@ -7,7 +7,7 @@ from typing import Any
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.verification import Check
-from topgraft.rollout import verdicts, verifying
+from topgraft.rollout import live, verdicts, verifying
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.content import wire
 from topgraft.rollout.instructions import Event
@@ -23,14 +23,22 @@ def model_checks(at: Situation) -> tuple[Check, ...]:
     if now is not None and now.gate:
         begun = old.rollout is not None and old.rollout.attempt_hash == now.mark
         return found or (old.checks if begun else ())
-    return _merged(old.checks, found) if version is not None else old.checks
+    return _with_live(at, _merged(old.checks, found) if version is not None else old.checks)
 
 
 def upgrade_checks(at: Situation, upgrade: AdapterUpgrade, *, same: bool) -> tuple[Check, ...]:
     """The verdicts on the version that the upgrade asks for. `same`: its status tells of this attempt."""
     version, found = verifying.found_checks(at)
     kept = upgrade.status.checks if same else ()
-    return _merged(kept, found) if version is not None and version == at.target.version else kept
+    kept = _merged(kept, found) if version is not None and version == at.target.version else kept
+    decision = at.decision
+    told = decision is not None and at.target.version in (decision.to, decision.origin)
+    return _with_live(at, kept) if told else kept
+
+
+def _with_live(at: Situation, checks: Sequence[Check]) -> tuple[Check, ...]:
+    others = [check for check in checks if not check.name.startswith(live.PREFIX)]
+    return _merged(others, live.live_checks(at, checks))
 
 
 def _merged(old: Sequence[Check], new: Sequence[Check]) -> tuple[Check, ...]:
@@ -44,6 +52,7 @@ def on_wire(checks: Sequence[Check]) -> list[dict[str, Any]] | None:
 
 def verified_says(at: Situation, checks: Sequence[Check], *, current: bool) -> Iterator[Says]:
     """Verified, for as long as there is anything to say. `current`: the status tells of what is checked now."""
+    checks = [check for check in checks if not check.name.startswith(live.PREFIX)]
     bad, unclear = verdicts.failed(checks), verdicts.inconclusive(checks)
     now = at.checking if current else None
     obstacle = next(iter(verifying.obstacles(at)), None) if now is not None else None

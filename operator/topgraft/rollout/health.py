@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from topgraft.rollout import verifying
+from topgraft.rollout import live, verifying
 from topgraft.rollout.contract import artifact_digest
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.preflight import preflight_name
@@ -23,7 +23,8 @@ SLOW = ("DigestDeadlineExceeded",)
 def serving_fault(at: Situation) -> Fault | None:
     """Why what serves should be left now. `content` tells whether it is the version's own fault.
 
-    With no ready pod at all it is left in any case; a fault of a single pod, or of the artifacts, counts in the bake.
+    With no ready pod at all it is left in any case; a fault of a single pod, or of the artifacts, counts in the bake;
+    a limit on live traffic for as long as it is watched.
     """
     serving, decision = at.serving, at.decision
     if decision is None or at.replicas == 0:
@@ -31,17 +32,17 @@ def serving_fault(at: Situation) -> Fault | None:
     if at.ready(serving) == 0:
         return _all_gone(at, serving, decision.time)
     if serving == at.recorded_stable:
-        return None
-    return (
-        _restarted(at, serving, decision.time) or _changed_artifacts(at) or _partly_unready(at, serving, decision.time)
-    )
+        return live.fault(at)
+    own = _restarted(at, serving, decision.time) or _changed_artifacts(at)
+    return own or _partly_unready(at, serving, decision.time) or live.fault(at)
 
 
 def shared_fault(at: Situation, version: str, since: datetime) -> Fault | None:
     """Why a version that has a share of the requests should lose it."""
     if at.ready(version) == 0:
         return _all_gone(at, version, since)
-    return _restarted(at, version, since) or _partly_unready(at, version, since)
+    own = _restarted(at, version, since) or _partly_unready(at, version, since)
+    return own or live.canary_fault(at, version, since)
 
 
 def _all_gone(at: Situation, serving: str | None, since: datetime) -> Fault | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from topgraft.rollout.comparison import Watch
+
 Body = dict[str, Any]
 
 
@@ -67,8 +69,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Plan:
-    """The outcome of one look: `writes` in their order (a failed one ends the turn), `look_again` in seconds."""
+    """The outcome of one look: `writes` in their order (a failed one ends the turn), `look_again` in seconds.
+
+    `watch`: whose live traffic is to be read from now on; None: nobody's.
+    """
 
     writes: tuple[Write, ...] = ()
     events: tuple[Event, ...] = ()
     look_again: float | None = None
+    watch: Watch | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check
-from topgraft.rollout import checkstatus, defect, gate, verdicts
+from topgraft.rollout import checkstatus, defect, gate, live, verdicts
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.podspec import labels
@@ -30,7 +30,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
     checks = checkstatus.model_checks(at)
     # While a gate holds a rollout the Model is as well as what serves: nothing is wrong with it, nothing moves.
     summary = ready_says(steady(at) if step.held else step)
-    said = (*summary, *_traffic(at, ready), *_notices(at, step), *_verification(at, checks))
+    said = (*summary, *_traffic(at, ready), *_notices(at, step), *_verification(at, checks), *live.notices(at))
     running = _rollout(at, step)
     body = {
         "observedGeneration": model.metadata.generation,
@@ -50,6 +50,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "lastRollback": _last_rollback(at),
         "defects": _defects(at) or None,
         "checks": checkstatus.on_wire(checks),
+        "baseline": wire(at.decision.baseline) if at.decision and at.decision.baseline else None,
         "finishedTime": rfc3339(at.now) if at.baked else old.finished_time and rfc3339(old.finished_time),
         "replicas": len(at.pods(at.serving)) if at.serving else 0,
         "selector": ",".join(f"{k}={v}" for k, v in labels(model, at.serving, "serving").items())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout.traffic import Traffic
 from topgraft.rollout.views import Deployment, EndpointSlice, PersistentVolumeClaim, Pod, Service
 
 
@@ -26,6 +27,7 @@ class Observed:
     `refusals`: "Kind/name" → what the API server answered to the last try to write that object (quota, admission);
     "Kind/name/status" for its status.
     `pod_events`: uid of a pod that waits for its containers → text of its newest Warning event (a failed mount).
+    `live`: version → its live traffic as far as it was read; None where nothing reads any.
     `claims`: PersistentVolumeClaim name → the claim, or None when it does not exist; read when a plan asks for it.
     """
 
@@ -42,4 +44,5 @@ class Observed:
     refusals: Mapping[str, str] = field(default_factory=dict)
     pod_events: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, PersistentVolumeClaim | None] = field(default_factory=dict)
+    live: Mapping[str, Traffic] | None = None
     may_start: bool = True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
-from topgraft.rollout import defect
+from topgraft.rollout import defect, live
 from topgraft.rollout.checkstatus import report_event
 from topgraft.rollout.children import children
 from topgraft.rollout.conditions import stamp
@@ -32,8 +33,12 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if model.metadata.deletion_timestamp is not None:
         return Plan()
     at = Situation(observed, model, now)
+    return replace(_decide(at), watch=live.watch(at))
+
+
+def _decide(at: Situation) -> Plan:
     # A Service that may not be written is told of, not asked for in a loop; it is tried again by itself.
-    move = None if f"Service/{observed.name}" in observed.refusals else next_switch(at)
+    move = None if f"Service/{at.seen.name}" in at.seen.refusals else next_switch(at)
     if move is not None:
         return move
     step = progress(at)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from topgraft.api.model import Rollout
-from topgraft.rollout import gate, sharing, verifying
+from topgraft.rollout import gate, live, sharing, verifying
 from topgraft.rollout.children import rolls
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.health import SLOW, preparation_fault, runs_without_being_ready
@@ -101,15 +101,23 @@ def progress(at: Situation) -> Progress:
         if stuck := _stuck_bake(at):
             return stuck
         ends = at.bake_ends
-        text = (
-            f"{at.serving} serves and is watched for {at.policy.bake_seconds} s; {at.stable} stays ready to take over"
-        )
+        text = f"{at.serving} serves and is watched for {live.bake_seconds(at)} s; {at.stable} stays ready to take over"
         return _rechecking(at) if at.recheck_due else Progress(Phase.BAKING, "Baking", text, until=ends)
     if at.failure is not None:
         serves = stopped(at) or f"{at.serving or 'nothing'} serves"
         text = f"{target.version} failed: {at.failure.message or at.failure.reason}; {serves}"
         return Progress(Phase.FAILED, at.failure.reason, text)
-    return steady(at)
+    return _broken_limit(at) or steady(at)
+
+
+def _broken_limit(at: Situation) -> Progress | None:
+    """After the bake, with no warm version to go to: the failure goes on record, and the way back begins from there."""
+    found = live.cold_fault(at)
+    if found is None:
+        return None
+    goes_back = at.policy.automatic and at.serving == at.target.version
+    text = f"{at.serving} serves and is not healthy: {found.message}"
+    return Progress(Phase.BLOCKED, found.reason, text, failed=found if goes_back else None)
 
 
 def _stuck_bake(at: Situation) -> Progress | None:

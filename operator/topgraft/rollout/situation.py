@@ -9,7 +9,8 @@ from functools import cached_property
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.api.verification import Verification
-from topgraft.rollout import defect, health, quick, verification, verifying
+from topgraft.rollout import defect, health, live, quick, verification, verifying
+from topgraft.rollout.bake import Judgement
 from topgraft.rollout.contract import Refusal, refused, refused_before_start
 from topgraft.rollout.derive import content_of
 from topgraft.rollout.exclusive import exclusive
@@ -80,6 +81,7 @@ class Situation:
             reason="Repaired",
             message="the Service or its decision was gone: written again from the Model's status",
             time=self.now,
+            baseline=status.baseline if baking else None,
         )
 
     @property
@@ -363,6 +365,11 @@ class Situation:
         return found
 
     @cached_property
+    def judgement(self) -> Judgement:
+        """The verdicts on the live traffic of what serves."""
+        return live.judgement(self)
+
+    @cached_property
     def serving_fault(self) -> Fault | None:
         """Why what serves should be left now, see `health`."""
         return health.serving_fault(self)
@@ -386,7 +393,7 @@ class Situation:
         """When the bake is over; None outside of one. At 0 replicas there is nothing to watch."""
         if self.serving == self.recorded_stable or self.decision is None:
             return None
-        return self.decision.time + timedelta(seconds=self.policy.bake_seconds if self.replicas else 0)
+        return self.decision.time + timedelta(seconds=live.bake_seconds(self))
 
     @property
     def standby_ends(self) -> datetime | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from topgraft.rollout import recreate, sharing
+from topgraft.rollout import live, recreate, sharing
 from topgraft.rollout.share import share
 from topgraft.rollout.strategy import backs_off, pods_before_requests, step, strategy
 from topgraft.rollout.termination import MESSAGE_LIMIT
@@ -125,6 +125,7 @@ def _step(at: Situation, mode: Mode, reason: str, text: str, index: int | None =
         candidate=at.candidate.metadata.name,
         step=index,
         time=at.now,
+        baseline=live.baseline(at),
     )
     return decision, ("Warning" if mode == "Recreate" else "Normal", reason)
 

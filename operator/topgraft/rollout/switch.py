@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from topgraft.rollout import gate, render, steps
+from topgraft.rollout import gate, live, render, steps
 from topgraft.rollout.instructions import Event, Plan, Switch
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.strategy import step, strategy
@@ -168,7 +168,7 @@ def _why(at: Situation) -> str:
 def _forward(at: Situation) -> Move | None:
     """The candidate is verified and complete: it takes the traffic."""
     candidate = at.candidate
-    if candidate is None or at.baking or not complete(at) or not steps.complete(at):
+    if candidate is None or at.baking or not complete(at) or not steps.complete(at) or live.awaited(at):
         return None
     name, first, how = candidate.metadata.name, at.decision is None, strategy(at)
     if at.condemned is not None and at.goal.trigger == "Fallback":
@@ -182,6 +182,7 @@ def _forward(at: Situation) -> Move | None:
         message="verified and ready",
         mode=None if how == "BlueGreen" else how,
         time=at.now,
+        baseline=live.baseline(at),
     )
     return Move(decision, ("Normal", "TrafficSwitched"))
 

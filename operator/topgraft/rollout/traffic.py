@@ -16,6 +16,9 @@ Key = TypeVar("Key", str, float)
 SLACK = timedelta(seconds=0.3)
 """A scrape may come a little early; a window of 9.8 s counts as one of 10 s."""
 
+LEAD = timedelta(seconds=1.5)
+"""A window may begin with the last scrape before a switch: the new version had no requests by then."""
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -145,8 +148,8 @@ class Traffic(Protocol):
     def overall(self, since: datetime) -> Figures:
         """Everything from `since` on."""
 
-    def baseline(self, samples: int) -> Figures:
-        """What another version is compared with: the last minutes, or all there is where those have too few samples."""
+    def baseline(self, samples: int, seconds: int, now: datetime) -> Figures:
+        """What another version is compared with: the last `seconds`, or all there is where those have fewer samples."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ class Unseen:
     def overall(self, since: datetime) -> Figures:
         return Figures()
 
-    def baseline(self, samples: int) -> Figures:
+    def baseline(self, samples: int, seconds: int, now: datetime) -> Figures:
         return Figures()
 
 
@@ -185,17 +188,17 @@ class PodTraffic:
             end, counted = later[-1]
             while later and end - later[-1][0] < length - SLACK:
                 later.pop()
-            if not later or later[-1][0] < since:
+            if not later or later[-1][0] < since - LEAD:
                 break
             found.append(counted.minus(later[-1][1]).figures())
         return tuple(found)
 
     def overall(self, since: datetime) -> Figures:
-        first = next((counted for time, counted in self.samples if time >= since), None)
+        first = next((counted for time, counted in self.samples if time >= since - LEAD), None)
         return Figures() if first is None else self.samples[-1][1].minus(first).figures()
 
-    def baseline(self, samples: int) -> Figures:
-        recent = self.samples[-1][1].minus(self.samples[0][1]).figures() if self.samples else Figures()
+    def baseline(self, samples: int, seconds: int, now: datetime) -> Figures:
+        recent = self.overall(now - timedelta(seconds=seconds))
         return recent if recent.requests >= samples else self.lifetime.figures()
 
 
@@ -228,7 +231,7 @@ class QueriedTraffic:
             return Figures()
         return joined(self.windows(self.window_seconds, len(self.points), since, self.points[-1][0]))
 
-    def baseline(self, samples: int) -> Figures:
+    def baseline(self, samples: int, seconds: int, now: datetime) -> Figures:
         return self.lifetime
 
 

@@ -182,7 +182,9 @@ def _failed(at: Situation, reason: str, text: str) -> Iterator[Says]:
     served = at.decision is not None and at.decision.leaves == "Failed" and at.decision.origin == at.target.version
     again = f"to try again change the spec or annotate {RETRY_AT}=<any new value>"
     told = f"{text}; {at.serving or 'nothing'} serves; {again}"
-    when = "went back after the switch" if served else "refused before any traffic moved"
+    order = at.target.order
+    switched = order is not None and order.status.switch_time and order.status.attempt_hash == at.target.attempt
+    when = "went back after the switch" if served or switched else "refused before any traffic moved"
     going = at.serving == at.target.version
     yield Says("Ready", "False", reason, told)
     yield Says("Succeeded", "False", reason, text)

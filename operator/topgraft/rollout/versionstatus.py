@@ -25,7 +25,8 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
     lost_traffic = at.decision is not None and at.decision.leaves == "Failed" and at.decision.origin == name
     report = at.report(version) if name == at.serving or lost_traffic else None
     verified = report is not None and report.error is None and report.complete(version)
-    failing = step.failed if at.candidate is not None and name == at.candidate.metadata.name else None
+    blamed = at.candidate.metadata.name if at.candidate is not None else at.serving
+    failing = step.failed if name == blamed else None
     preparing = at.candidate is not None and name == at.candidate.metadata.name and not failing
     if preparing and old.failure is None and step.phase in (Phase.PREPARING, Phase.QUEUED):
         return None

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from topgraft.api.verification import Baseline
+
 MODEL_LABEL = "topgraft.dev/model"
 VERSION_LABEL = "topgraft.dev/version"
 ROLE_LABEL = "topgraft.dev/role"
@@ -247,6 +249,8 @@ class Decision(View):
     """Which of the canary's steps is held, from 0."""
     defect: Annotated[str | None, Field(max_length=256)] = None
     """The report that ordered it, with its version: it has acted, whether or not a status tells so yet."""
+    baseline: Baseline | None = None
+    """Live traffic of `from`, which that of `to` is compared with; on record with the very write that moves it."""
     time: Annotated[AwareDatetime, Field(gt=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
 
     @property

@@ -139,7 +139,10 @@ def test_windows_are_disjoint_and_end_now() -> None:
     found = traffic.windows(10, 3, at(0), at(35))
     assert [one.requests for one in found] == [30, 25, 15]
     assert [one.requests for one in traffic.windows(10, 3, at(10), at(35))] == [30, 25]
-    assert traffic.overall(at(10)).requests == 65
+    # The last scrape before the switch begins the first window.
+    assert [one.requests for one in traffic.windows(10, 3, at(16), at(35))] == [30, 25]
+    assert [one.requests for one in traffic.windows(10, 3, at(17), at(35))] == [30]
+    assert traffic.overall(at(11.5)).requests == 65
 
 
 def test_a_scrape_that_comes_early_or_late_leaves_a_window() -> None:
@@ -161,7 +164,7 @@ def test_windows_never_count_twice_nor_before_the_switch(
     traffic = scraped(*rates)
     found = traffic.windows(seconds, count, at(since), at(len(rates)))
     assert len(found) <= count
-    assert sum(one.requests for one in found) <= sum(rates[int(since) :]) + 1e-6
+    assert sum(one.requests for one in found) <= sum(rates[max(0, int(since - 1.5)) :]) + 1e-6
 
 
 @given(st.lists(st.floats(0.0005, 50), min_size=1, max_size=300))
@@ -201,9 +204,10 @@ def test_a_restart_is_seen_in_any_counter() -> None:
 def test_a_baseline_is_recent_or_else_all_that_the_pods_counted() -> None:
     lifetime = Counters(1000, 10, buckets={0.1: 1000})
     recent = PodTraffic(scraped(*[10] * 6).samples, lifetime)
-    assert recent.baseline(50).requests == 60
-    assert recent.baseline(61).requests == 1000
-    assert PodTraffic((), lifetime).baseline(50).requests == 1000
+    assert recent.baseline(50, 100, at(6)).requests == 60
+    assert recent.baseline(20, 3, at(6)).requests == 40
+    assert recent.baseline(61, 100, at(6)).requests == 1000
+    assert PodTraffic((), lifetime).baseline(50, 100, at(6)).requests == 1000
 
 
 def test_a_baseline_on_record_holds_only_what_enough_samples_tell() -> None:
@@ -282,7 +286,7 @@ def _traffic(numbers: random.Random, seconds: int, rate: int, factor: float, err
 def _reasons(seed: int, factor: float = 1.0, errors: float = 0.005, shift: int = 0) -> set[str]:
     """What a bake of a minute, looked at every second, says; a rate that gives each window just over minSamples."""
     numbers = random.Random(seed)
-    old = _traffic(numbers, 60, 6, 1.0, 0.005, 0).baseline(50)
+    old = _traffic(numbers, 60, 6, 1.0, 0.005, 0).baseline(50, 60, at(60))
     base = baseline_of("old", old, Limits(), BEGAN)
     whole = _traffic(numbers, 60, 6, factor, errors, shift)
     found = set()

@@ -21,6 +21,7 @@ from topgraft.rollout.conditions import rfc3339
 from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Event, Plan, Switch
 from topgraft.rollout.observed import Observed, Settings
 from topgraft.rollout.plan import plan
+from topgraft.rollout.traffic import Traffic
 
 NAMESPACE = "team"
 MODEL = "digits"
@@ -58,6 +59,7 @@ class World:
     crash_at: int | None = None
     own_image: str = "ok"
     own_tag: str = "topgraft:test"
+    live: dict[str, Traffic] | None = None
     may_start: bool = True
     verdicts: dict[str, str] = field(default_factory=dict)
     """A tag → what the verification program says of it: a check's name (it fails), Inconclusive, error:<Reason>, lost,
@@ -372,6 +374,7 @@ class World:
             services=all_of("Service"),
             slices=all_of("EndpointSlice"),
             refusals=dict(self.refusals),
+            live=self.live,
             may_start=self.may_start,
             claims={name: self._claim(name, mode) for name, mode in self.claims.items()},
         )

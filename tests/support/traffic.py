@@ -1,0 +1,62 @@
+"""A little traffic on a Model from this process, with feedback: enough for limits on what users get."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+from support.live import ROOT
+
+PORT = 8080
+SAMPLES: list[dict[str, Any]] = json.loads((ROOT / "examples/digits/samples.json").read_text())
+TIMEOUT_SECONDS = 5
+
+
+class Traffic:
+    """`rate` requests per second, each on its own connection; what was right is posted as feedback at once."""
+
+    def __init__(self, name: str, address: str, rate: float = 15, *, feedback: bool = False) -> None:
+        self.answers: Counter[str] = Counter()
+        self._infer = f"/v2/models/{name}/infer"
+        self._address = address
+        self._pause = 1 / rate
+        self._feedback = feedback
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(3 * TIMEOUT_SECONDS)
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stop.wait(self._pause):
+            number += 1
+            try:
+                self._one(number, SAMPLES[number % len(SAMPLES)])
+            except (OSError, http.client.HTTPException, ValueError):
+                self.answers["failed"] += 1
+                time.sleep(self._pause)
+
+    def _one(self, number: int, sample: dict[str, Any]) -> None:
+        tensor = {"name": "image", "shape": [1, 64], "datatype": "FP32", "data": sample["pixels"]}
+        status, answer = self._post(self._infer, {"id": str(number), "inputs": [tensor]})
+        self.answers[answer.get("model_version", "failed")] += 1
+        if self._feedback and status == 200:
+            digit = next(output["data"] for output in answer["outputs"] if output["name"] == "digit")
+            told = {"label": sample["label"], "answer": digit, "version": answer["model_version"]}
+            self._post("/feedback", told)
+
+    def _post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        connection = http.client.HTTPConnection(self._address, PORT, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request("POST", path, json.dumps(body), {"Connection": "close"})
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
