@@ -1,6 +1,7 @@
 """Back to a warm version by decision: how long until the Service is written, and until the other version's last answer.
 
     python benchmarks/rollback_latency.py [--rounds 50]
+    python benchmarks/rollback_latency.py --cold [--rounds 10]
 
 digits, 2 replicas, its former version warm with 2. Each round pins the Model to the version that does not serve. Every
 other round the data plane is busy: another Service's endpoints change three times a second, and kube-proxy writes its
@@ -10,6 +11,10 @@ decision → written: from the time in the Service's decision annotation to the 
 answer; both from one clock. edit → seen: from before the edit is sent until this program's watch brings the Service, a
 second, independent source that holds both ways through the API server. last answer: of the version that was left, on
 new connections, after the Service was written.
+
+With --cold the version that is gone back to has no pod: it is checked and started again from its record, as after the
+standby's time. Its image is on the node. Told apart, because it is another promise: seconds, and the old version serves
+until then.
 """
 
 import json
@@ -116,7 +121,11 @@ def warm(bench: Bench, version: str) -> bool:
 
 
 def main() -> int:
-    options = arguments(__doc__ or "", rounds=50)
+    cold = "--cold" in sys.argv
+    sys.argv = [one for one in sys.argv if one != "--cold"]
+    options = arguments(__doc__ or "", rounds=10 if cold else 50)
+    if cold:
+        return cold_path(options.rounds)
     with bench("rollback", adapters=("v1", "v2")) as place, place.operator():
         rounds = measure(place, options.rounds)
     written = [item.written for item in rounds]
@@ -148,6 +157,71 @@ def measure(bench: Bench, count: int) -> list[Round]:
             rounds.append(go_to(bench, versions[number % 2], services, load, busy))
             other.busy = False
     return rounds
+
+
+def cold_path(count: int) -> int:
+    """Rounds to a version without pods, in seconds from the edit; exit status 1 when a request failed."""
+    seconds: dict[str, list[float]] = {
+        "pods asked for": [],
+        "pods ready": [],
+        "Service seen": [],
+        "last old answer": [],
+    }
+    with bench("rollback-cold", adapters=("v1", "v2")) as place, place.operator():
+        place.digits(bake=0, standby=0)
+        place.upgrade(place.image("v2"))
+        upgraded = place.wait_ready(kinds.ADAPTER_UPGRADE, "digits", 120)["status"]
+        versions = upgraded["fromVersion"], upgraded["toVersion"]
+        services = Watcher(place.api, kinds.SERVICE, place.namespace)
+        deployments = Watcher(place.api, kinds.DEPLOYMENT, place.namespace)
+        with Load.from_here(place.url(), place.request(), clients=8, rate=200) as load:
+            for number in range(count):
+                to, left = versions[number % 2], versions[1 - number % 2]
+                wait_until(lambda: gone(place, to), 120, f"{to} has no pods")  # noqa: B023 - called within this turn
+                time.sleep(SETTLE_SECONDS)
+                for name, value in go_cold(place, to, left, services, deployments, load).items():
+                    seconds[name].append(value)
+            failed, total = len(load.answers.failures), len(load.answers)
+    print(f"cold, {count} rounds, from the edit of the Model")
+    for name, values in seconds.items():
+        print(f"→ {name:16}  {spread(values, 's', 2)}")
+    print(f"requests failed: {failed} of {total}")
+    return 1 if failed else 0
+
+
+def gone(bench: Bench, version: str) -> bool:
+    """Say whether a version has no pod left."""
+    return not bench.api.list(kinds.POD, bench.namespace, f"?labelSelector=topgraft.dev/version%3D{version}")
+
+
+def go_cold(bench: Bench, to: str, left: str, services: Watcher, deployments: Watcher, load: Load) -> dict[str, float]:
+    """Pin the Model to a version without pods, and measure."""
+    known, made = len(services.seen), len(deployments.seen)
+
+    def switched(seen: Seen) -> bool:
+        return seen.name == "digits" and seen.type == "MODIFIED" and decision(seen.object)["to"] == to
+
+    def asked(seen: Seen) -> bool:
+        return seen.name == to and seen.type == "ADDED"
+
+    def ready(seen: Seen) -> bool:
+        return seen.name == to and seen.object.get("status", {}).get("readyReplicas") == 2
+
+    began = time.time()
+    bench.api.merge(kinds.MODEL, bench.namespace, "digits", {"spec": {"serving": {"version": to}}})
+    moved = wait_until(lambda: services.first(switched, known), 120, f"the Service selects {to}", every=0.01)
+    load.wait(lambda answers: only(answers, to), 30, f"only {to} answering")
+    time.sleep(0.5)
+    first, complete = deployments.first(asked, made), deployments.first(ready, made)
+    if moved is None or first is None or complete is None:
+        sys.exit(f"the watches did not bring how {to} came to serve")
+    last = max(answer.at for answer in load.answers if not answer.kept and answer.version == left)
+    return {
+        "pods asked for": first.at - began,
+        "pods ready": complete.at - began,
+        "Service seen": moved.at - began,
+        "last old answer": last - began,
+    }
 
 
 def _milliseconds(values: list[float]) -> list[float]:
