@@ -43,6 +43,9 @@ def strategy(at: Situation) -> Strategy:
         return "BlueGreen"
     if recreate.lacks_room(at, candidate) and at.preflighted:
         return "Recreate"
+    if at.model.spec.strategy.type == "Canary" and at.goal.trigger == "Fallback":
+        # Steps and their pauses are for what is new, not for a way back.
+        return "BlueGreen"
     return at.model.spec.strategy.type
 
 

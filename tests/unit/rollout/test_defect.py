@@ -311,15 +311,40 @@ def test_a_decision_that_somebody_spoiled_breaks_nothing() -> None:
     assert world.serving == "digits-1"
 
 
+CANARY = {"type": "Canary", "canary": {"steps": [{"weight": 50, "pauseSeconds": 3600}]}}
+
+
 @pytest.mark.parametrize("seconds", [DURING_THE_BAKE, WARM, COLD])
-def test_without_a_second_copy_the_good_version_is_started_again(seconds: int) -> None:
-    world = upgraded(seconds, strategy={"type": "Recreate"})
+@pytest.mark.parametrize(
+    "strategy", [{"type": "Recreate"}, {"type": "Rolling"}, CANARY], ids=lambda one: str(one["type"])
+)
+def test_no_strategy_delays_the_way_back(seconds: int, strategy: dict[str, Any]) -> None:
+    """Without a second copy the good version is started again; a canary's steps are for what is new."""
+    world = upgraded(seconds)
+    world.model(strategy=strategy)
+    if strategy["type"] != "Canary":
+        world.upgrade("v3")
+        world.run(seconds)
+        assert world.serving_tag == "v3"
+    good = world.objects["Model", MODEL]["status"]["stableVersion" if seconds == DURING_THE_BAKE else "previousVersion"]
     bad = world.serving
     report(world, "P0:BUG-1")
     world.run(30)
-    assert world.serving == "digits-1"
+    assert world.serving == good
     assert recorded(world) == [f"P0:BUG-1@{bad}"]
     world.run(3600)
-    assert world.serving == "digits-1"
+    assert world.serving == good
     assert status(world)["lastRollback"]["reason"] == "DefectReported"
     assert world.conditions("Model", MODEL)["Available"][0] == "True"
+
+
+def test_a_second_report_goes_back_to_the_base_without_a_canarys_pauses() -> None:
+    world = upgraded(COLD)
+    world.upgrade("v3")
+    world.run(COLD)
+    world.model(strategy=CANARY)
+    for number, expected in ((1, "v2"), (2, "v1")):
+        report(world, f"P0:BUG-{number}")
+        world.run(60)
+        assert world.serving_tag == expected
+        world.run(COLD)

@@ -267,3 +267,31 @@ def test_suspend_during_the_bake_leaves_what_serves_watched() -> None:
     world.dead.add(world.serving or "")
     world.run(30)
     assert world.serving_tag == "v1"
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"type": "Recreate"},
+        {"type": "Rolling"},
+        {"type": "Canary", "canary": {"steps": [{"weight": 50, "pauseSeconds": 30}]}},
+    ],
+    ids=lambda one: str(one["type"]),
+)
+def test_every_strategy_waits_before_its_first_step(strategy: dict[str, Any]) -> None:
+    world = started(**APPROVAL, **strategy)
+    world.upgrade("v2")
+    world.run(7200)
+    assert says(world) == ("Unknown", "AwaitingApproval")
+    assert {world.tag_of(v) for v in answering(world)} == {"v1"}
+    approve(world, candidate(world))
+    world.run(300)
+    assert world.serving_tag == "v2"
+    assert says(world) == ("True", "UpgradeSucceeded")
+
+
+def answering(world: World) -> set[str]:
+    """Versions of the ready pods that the Service selects."""
+    chosen = world.objects["Service", MODEL]["spec"]["selector"].items()
+    pods = [body["metadata"]["labels"] for (kind, _), body in world.objects.items() if kind == "Pod"]
+    return {labels["topgraft.dev/version"] for labels in pods if chosen <= labels.items()}
