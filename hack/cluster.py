@@ -16,7 +16,7 @@ from typing import Protocol
 
 from localcluster import registry, tools
 from localcluster.processes import run
-from localcluster.settings import REGISTRY_PORT, ClusterError, settings
+from localcluster.settings import NEEDS_ROOT, REGISTRY_PORT, ClusterError, settings
 from localcluster.steps import step
 
 HACK = Path(__file__).resolve().parent
@@ -57,6 +57,8 @@ class Local:
         return self._run("status", quiet=True) == 0
 
     def build(self, control_plane_only: bool) -> None:
+        if not control_plane_only and os.geteuid() != 0:
+            raise ClusterError(NEEDS_ROOT)  # not only after minutes of building
         if self._run("build", *(tools.CONTROL_PLANE if control_plane_only else ())):
             raise ClusterError("the local cluster's programs were not built: see above")
 

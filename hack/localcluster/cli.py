@@ -16,6 +16,7 @@ from localcluster.settings import (
     ETCD_PEER_PORT,
     ETCD_PORT,
     MACHINE,
+    NEEDS_ROOT,
     REGISTRY_PORT,
     ClusterError,
     Settings,
@@ -32,9 +33,7 @@ ALL = (*NODE, "kwok", *REGISTRIES, *reversed(CONTROL_PLANE))
 def up(at: Settings, control_plane_only: bool) -> None:
     """Start what does not run. What an aborted run left behind is cleared first."""
     if not control_plane_only and os.geteuid() != 0:
-        raise ClusterError(
-            "pods need root. Remedy: run as root, or `up --control-plane-only`, or CLUSTER=kind with Docker"
-        )
+        raise ClusterError(NEEDS_ROOT)
     _refuse_another_home(at)
     if os.geteuid() == 0:
         tools.ensure_packages()

@@ -25,6 +25,8 @@ REGISTRY_PORT = 5000
 ETCD_PORT = 2379
 ETCD_PEER_PORT = 2380
 
+NEEDS_ROOT = "pods need root. Remedy: run as root, or `up --control-plane-only`, or CLUSTER=kind with Docker"
+
 
 @dataclass(frozen=True)
 class Settings:
