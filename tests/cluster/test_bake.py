@@ -10,11 +10,11 @@ from support.live import Body
 from support.stage import Stage, condition, message, model, open_stage, upgrade, version
 from support.traffic import Traffic
 
-WINDOW_SECONDS = 4
-BAKE_SECONDS = 25
-LIMITS: Body = {"windowSeconds": WINDOW_SECONDS, "consecutiveBreaches": 3, "minSamples": 12}
-"""Latencies on a machine full of other tests vary: what is slow here is slow by far."""
-NOISY: Body = {**LIMITS, "latencyIncreasePercent": 150}
+WINDOW_SECONDS = 5
+BAKE_SECONDS = 45
+LIMITS: Body = {"windowSeconds": WINDOW_SECONDS, "consecutiveBreaches": 3, "minSamples": 8}
+NOISY: Body = {**LIMITS, "latencyIncreasePercent": 10_000}
+"""On a machine full of other tests latencies vary manyfold: only the slow version is judged by them."""
 BROKEN = {"slow": "LatencyIncreased", "errors": "ErrorsIncreased", "labels": "DistributionShifted"}
 SECONDS = 120
 
@@ -66,7 +66,8 @@ class Case:
 
 
 def test_a_broken_limit_goes_back_with_its_reason_and_good_traffic_stays(stage: Stage) -> None:
-    cases = {flaw: Case(stage, f"flaw-{flaw or 'none'}") for flaw in ("", *BROKEN)}
+    limits = {"slow": LIMITS}
+    cases = {flaw: Case(stage, f"flaw-{flaw or 'none'}", limits.get(flaw, NOISY)) for flaw in ("", *BROKEN)}
     cases["feedback"] = Case(stage, "flaw-feedback", feedback=True)
     running = [case.run() for case in cases.values()]
     for case in cases.values():
@@ -90,8 +91,8 @@ def test_a_broken_limit_goes_back_with_its_reason_and_good_traffic_stays(stage: 
     assert {check["verdict"] for check in good.checks("AdapterUpgrade").values()} == {"Passed"}
     baseline = good.status()["baseline"]
     assert (baseline["version"], baseline["errorRate"]) == (good.old, "0")
-    assert baseline["requests"] >= 12
-    assert sum(map(float, baseline["labels"].values())) >= 12
+    assert baseline["requests"] >= 8
+    assert sum(map(float, baseline["labels"].values())) >= 8
     assert len(stage.selected(good.name)) == 2
     for traffic in running:
         traffic.stop()

@@ -16,27 +16,34 @@ SAMPLES: list[dict[str, Any]] = json.loads((ROOT / "examples/digits/samples.json
 TIMEOUT_SECONDS = 5
 
 
+CLIENTS = 4
+
+
 class Traffic:
-    """`rate` requests per second, each on its own connection; what was right is posted as feedback at once."""
+    """`rate` requests per second, each on its own connection; with feedback of what would have been right.
+
+    Several clients: a version that answers late must not get too few requests to be judged by.
+    """
 
     def __init__(self, name: str, address: str, rate: float = 15, *, feedback: bool = False) -> None:
         self.answers: Counter[str] = Counter()
         self._infer = f"/v2/models/{name}/infer"
         self._address = address
-        self._pause = 1 / rate
+        self._pause = CLIENTS / rate
         self._feedback = feedback
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(3 * TIMEOUT_SECONDS)
+        for thread in self._threads:
+            thread.join(3 * TIMEOUT_SECONDS)
 
-    def _run(self) -> None:
-        number = 0
+    def _run(self, number: int) -> None:
         while not self._stop.wait(self._pause):
-            number += 1
+            number += CLIENTS
             try:
                 self._one(number, SAMPLES[number % len(SAMPLES)])
             except (OSError, http.client.HTTPException, ValueError):

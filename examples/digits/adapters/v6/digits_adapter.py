@@ -9,7 +9,7 @@ from topgraft_adapter import Api, Array, ModelAdapter, ModelStateReader
 
 FULL_INK = 16.0
 FLAW = os.environ.get("FLAW", "")
-SECONDS_LOST = 0.1
+SECONDS_LOST = 0.5
 
 
 class DigitsAdapter(ModelAdapter):
