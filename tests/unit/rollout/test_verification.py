@@ -331,3 +331,19 @@ def test_where_the_old_pods_end_first_the_tests_come_before_that() -> None:
     world.run(200)
     assert world.serving == version
     assert world.conditions("AdapterUpgrade", "digits")["Ready"] == ("False", "SmokeFailed")
+
+
+@pytest.mark.parametrize(
+    "strategy", [{"type": "Canary", "canary": {"steps": [{"weight": 25, "pauseSeconds": 5}]}}, {"type": "Rolling"}]
+)
+def test_no_share_of_the_requests_before_the_verdicts(strategy: dict[str, Any]) -> None:
+    world = started(ALL, strategy=strategy, serving={"replicas": 4})
+    world.verdicts["v3"] = "golden/output"
+    world.upgrade("v3")
+    world.run(60)
+    assert world.conditions("AdapterUpgrade", "digits")["Ready"] == ("False", "GoldenMismatch")
+    assert ("switch", "Service", MODEL) not in world.writes
+    world.upgrade("v2")
+    world.run(200)
+    assert world.serving_tag == "v2"
+    assert world.conditions("AdapterUpgrade", "digits")["Verified"] == ("True", "ChecksPassed")
