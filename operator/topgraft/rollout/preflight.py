@@ -75,11 +75,15 @@ def preflight_pod(
 
 
 def _unmounted(pod: dict[str, Any], version: ModelVersion) -> dict[str, Any]:
+    """Empty directories in place of the artifacts: the adapter answers what it is without looking into them."""
     names = {volume["name"] for volume in artifact_volumes(version)}
-    pod["spec"]["volumes"] = [volume for volume in pod["spec"]["volumes"] if volume["name"] not in names]
+    pod["spec"]["volumes"] = [
+        {"name": volume["name"], "emptyDir": {}} if volume["name"] in names else volume
+        for volume in pod["spec"]["volumes"]
+    ]
     for container in pod["spec"]["containers"]:
-        mounts = [mount for mount in container.get("volumeMounts", []) if mount["name"] not in names]
-        container["volumeMounts"] = mounts
+        for mount in container.get("volumeMounts", []):
+            mount.pop("subPath", None)
     pod["metadata"]["annotations"][EXCLUSIVE] = "true"
     return pod
 

@@ -124,6 +124,18 @@ def test_death_in_the_bake_starts_the_old_version_again(make: object) -> None:
     assert world.conditions("AdapterUpgrade", "digits")["Ready"] == ("False", "NoReadyPods")
 
 
+def test_the_preflight_of_an_exclusive_volume_leaves_it_alone() -> None:
+    world = World(claims={"weights": "ReadWriteOncePod"})
+    world.model(serving={"replicas": 1})
+    world.base(artifact={"volumes": [CLAIM]})
+    world.turn()
+    spec = world.objects["Pod", "digits-1-preflight"]["spec"]
+    assert {"name": "artifact-weights", "emptyDir": {}} in spec["volumes"]
+    assert [container["name"] for container in spec["containers"]] == ["inspect"]
+    mounts = spec["containers"][0]["volumeMounts"]
+    assert {"name": "artifact-weights", "mountPath": "/weights", "readOnly": True} in mounts, "inspect asks for it"
+
+
 def test_changed_artifacts_of_an_exclusive_volume_are_found_before_the_switch() -> None:
     world = started(exclusive)
     world.artifact = "sha256:" + "b" * 64
