@@ -61,7 +61,7 @@ async def served(handler: Handler) -> AsyncIterator[int]:
         return await handler(request)
 
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)  # a handler that sleeps is not waited for
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
