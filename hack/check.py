@@ -82,8 +82,9 @@ _UNIT = (
     Suite("examples", 120),
 )
 _API = (Suite("tests/api", 120, ("-n4", _STEAL), twice=True),)
-# The tests of one file share an operator and mostly wait for pods: so the files go side by side.
-_FILES = ("-n4", "--dist=loadfile", "--no-loadscope-reorder")
+# The tests of one file share an operator and mostly wait for pods: so the files go side by side. More than three at a
+# time are not done sooner on two processors, and run into their limits.
+_FILES = ("-n3", "--dist=loadfile", "--no-loadscope-reorder")
 _CLUSTER = (
     Suite("tests/cluster", 600, _FILES, ("-v",), "not alone", twice=True),
     Suite("tests/cluster", 600, (), ("-v",), "alone", twice=True),

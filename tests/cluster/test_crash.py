@@ -23,6 +23,8 @@ NAME = "digits"
 QUIET_SECONDS = 4.0
 """An operator that writes nothing for this long has nothing left to do."""
 MOST_WRITES = 24
+LONG_SECONDS = 400
+"""A limit for an operator that is started again after each third write, on a machine that has other work too."""
 VOLATILE = {
     *("uid", "resourceVersion", "creationTime", "creationTimestamp", "generation", "observedGeneration", "namespace"),
     *("time", "startTime", "endTime", "switchTime", "finishedTime", "decidedTime", "verifiedTime"),
@@ -85,7 +87,7 @@ class Run:
         self._until_quiet()
         with self._killed(kill):
             stage.kubectl.apply(upgrade(NAME, "v2"))
-            stage.until_ready("AdapterUpgrade", NAME, "True", "UpgradeSucceeded")
+            stage.until_ready("AdapterUpgrade", NAME, "True", "UpgradeSucceeded", LONG_SECONDS)
             stage.until_serves(NAME)
             self._until_quiet()
         stage.kubectl.apply(self._model(300))
@@ -93,8 +95,8 @@ class Run:
         good = stage.serving(NAME)
         with self._killed(kill), self._asked():
             stage.kubectl.apply(upgrade(NAME, "v3"))
-            stage.until(NAME, lambda each: stage.serving(each) != good, STEADY_SECONDS, "v3 serves")
-            stage.until_ready("AdapterUpgrade", NAME, "False", "NoReadyPods")
+            stage.until(NAME, lambda each: stage.serving(each) != good, LONG_SECONDS, "v3 serves")
+            stage.until_ready("AdapterUpgrade", NAME, "False", "NoReadyPods", LONG_SECONDS)
             stage.until(NAME, lambda each: stage.serving(each) == good, STEADY_SECONDS, "v2 serves")
             self._until_quiet()
         return self
