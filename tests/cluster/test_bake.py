@@ -65,6 +65,8 @@ class Case:
         return {check["name"]: check for check in self.status(kind).get("checks", [])}
 
 
+# In make test-full only: five Models under traffic at once, and windows that a machine busy with other tests starves.
+@pytest.mark.full
 def test_a_broken_limit_goes_back_with_its_reason_and_good_traffic_stays(stage: Stage) -> None:
     limits = {"slow": LIMITS}
     cases = {flaw: Case(stage, f"flaw-{flaw or 'none'}", limits.get(flaw, NOISY)) for flaw in ("", *BROKEN)}
@@ -83,7 +85,9 @@ def test_a_broken_limit_goes_back_with_its_reason_and_good_traffic_stays(stage: 
         assert case_status["lastRollback"]["reason"] == reason
         assert f"in the last 3 windows of {WINDOW_SECONDS} s" in case_status["lastRollback"]["message"]
         assert [check["verdict"] for check in case.checks().values()].count("Failed") == 1
-        assert set(stage.failures(case.name).values()) == {reason}
+        # The version's status is written beside the upgrade's, in no order that anybody may rely on.
+        wanted = {reason}
+        stage.until(case.name, lambda each, want=wanted: set(stage.failures(each).values()) == want, 60, "its failure")
         assert "live/" in message(body)
     good = cases[""]
     body = stage.until_ready("AdapterUpgrade", good.name, "True", "UpgradeSucceeded", SECONDS)

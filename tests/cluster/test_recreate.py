@@ -13,6 +13,8 @@ from support.stage import QUICK, STEADY_SECONDS, Stage, condition, model, open_s
 from support.watched import Seen
 
 STOPPED = "stopped", "crashes"
+# In make test-full only: a stop and a failed start of both strategies take minutes.
+pytestmark = pytest.mark.full
 CLAIM: Body = {"persistentVolumeClaim": {"claimName": "weights"}}
 
 

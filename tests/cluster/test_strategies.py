@@ -14,7 +14,8 @@ from support.stage import QUICK, Stage, model, open_stage, upgrade, version
 from support.underload import load_on
 from support.watched import Seen
 
-pytestmark = pytest.mark.alone
+# In make test-full only: minutes of requests under load, of which two strategies make the serial part too long.
+pytestmark = [pytest.mark.alone, pytest.mark.full]
 
 REPLICAS = 3
 WEIGHT: Body = {"resources": {"requests": {"cpu": "60m", "memory": "48Mi"}}, "replicas": REPLICAS}
