@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from topgraft.checks import tree
+
+USER_VERBS = {
+    "report-defect": "report a defect of a version; P0 makes the operator leave it",
+}
+"""Verbs with the user's own kubeconfig → help; each is a module of `topgraft.verbs`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tree.add_arguments(verbs.add_parser("digest", help="print the tree digest of mounted artifact volumes"))
     verify = verbs.add_parser("verify", help="compare a candidate with what serves, by smoke and golden requests")
     _add_verify(verify)
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    for verb, text in USER_VERBS.items():
+        asked = verbs.add_parser(verb, help=text, description=text)
+        if verb in given[:1]:
+            # Only the one that is asked for: see below.
+            _module(verb).add_arguments(asked)
+    options = parser.parse_args(given)
+    if options.verb in USER_VERBS:
+        return int(_module(options.verb).run(options))
     if options.verb == "digest":
         return tree.run(options)
     if options.verb == "verify":
@@ -37,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from topgraft import operator  # noqa: PLC0415
 
     return operator.main(options)
+
+
+def _module(verb: str) -> Any:
+    return importlib.import_module(f"topgraft.verbs.{verb.replace('-', '_')}")
 
 
 def _add_operator(parser: argparse.ArgumentParser) -> None:

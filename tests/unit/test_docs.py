@@ -135,6 +135,8 @@ def options_of(verb: str) -> set[str]:
         cli._add_operator(parser)
     elif verb == "verify":
         cli._add_verify(parser)
+    elif verb in cli.USER_VERBS:
+        cli._module(verb).add_arguments(parser)
     else:
         cli.tree.add_arguments(parser)
     return {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
@@ -160,7 +162,8 @@ def test_commands_in_the_page_exist(page: Path) -> None:
         words = re.sub(r"^(\w+=\S+ )+", "", command).split("#")[0].split()
         if words[:1] == ["make"]:
             assert {word for word in words[1:] if "=" not in word} <= targets, command
-        elif words[:1] == ["topgraft"] and words[1:2] in (["operator"], ["digest"], ["verify"]):
+        elif words[:1] == ["topgraft"] and words[1:2] != [] and not words[1].startswith("-"):
+            assert words[1] in {"operator", "digest", "verify", *cli.USER_VERBS}, command
             flags = {word.split("=")[0] for word in words if word.startswith("--")}
             assert flags <= options_of(words[1]), command
 

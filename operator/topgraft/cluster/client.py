@@ -146,6 +146,11 @@ class Client:
         body = {"metadata": {"uid": meta["uid"], "labels": dict(labels)}}
         return await self._call("PATCH", url, body, kind=kind, query={"fieldManager": FIELD_MANAGER}, media=MERGE)
 
+    async def merge(self, kind: Kind, namespace: str, name: str, patch: Object, *, manager: str) -> Object:
+        """A JSON merge patch in the name of `manager`, for what users write by the command line."""
+        query = {"fieldManager": manager, "fieldValidation": "Strict"}
+        return await self._call("PATCH", kind.url(namespace, name), patch, kind=kind, query=query, media=MERGE)
+
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> Object | None:
         """Delete exactly this object. Returns what is left of it while it terminates; None when it is gone already."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}

@@ -24,6 +24,17 @@ def status(code: int, message: str = "no", **headers: str) -> web.Response:
     return web.json_response({"kind": "Status", "message": message}, status=code, headers=headers)
 
 
+def merged(live: Object, patch: Object) -> Object:
+    """A JSON merge patch (RFC 7386)."""
+    made = {name: value for name, value in live.items() if name not in patch}
+    for name, value in patch.items():
+        if isinstance(value, dict):
+            made[name] = merged(live.get(name) or {}, value)
+        elif value is not None:
+            made[name] = value
+    return made
+
+
 class FakeApi:
     def __init__(self) -> None:
         self.objects: dict[str, Object] = {}
@@ -71,9 +82,12 @@ class FakeApi:
         path = request.path.removesuffix("/status")
         live = self.objects.get(path)
         if request.content_type == "application/merge-patch+json":
-            assert live is not None
-            labels = {**live["metadata"]["labels"], **body["metadata"]["labels"]}
-            return self._store(path, {**live, "metadata": {**live["metadata"], "labels": labels}}, 200)
+            if live is None:
+                return status(404, f"{path} not found")
+            wanted = body.get("metadata", {}).get("resourceVersion", live["metadata"]["resourceVersion"])
+            if wanted != live["metadata"]["resourceVersion"]:
+                return status(409, "the object has been modified")
+            return self._store(path, merged(live, body), 200)
         guard = body["metadata"].get("resourceVersion")
         if guard and (live is None or guard != live["metadata"]["resourceVersion"]):
             return status(409)

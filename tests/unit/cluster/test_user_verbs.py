@@ -1,0 +1,103 @@
+"""The verbs for users, against an API server: what they write, what they print, what they refuse."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakeapi import CREATED, FakeApi
+from topgraft import cli
+
+Body = dict[str, Any]
+ROOT = "/apis/topgraft.dev/v1alpha1/namespaces/team"
+
+
+@pytest.fixture
+def kubeconfig(api: FakeApi, tmp_path: Path) -> Path:
+    """A user's login whose context names the namespace."""
+    file = tmp_path / "config"
+    context = {"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "team"}}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "contexts": [context, {"name": "bare", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": api.url}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    }
+    file.write_text(json.dumps(content))
+    return file
+
+
+def put(api: FakeApi, plural: str, name: str, spec: Body, status: Body | None = None) -> None:
+    meta = {
+        "name": name,
+        "namespace": "team",
+        "uid": f"uid-{name}",
+        "resourceVersion": "7",
+        "creationTimestamp": CREATED,
+    }
+    kind = {"models": "Model", "modelversions": "ModelVersion"}[plural]
+    body = {"apiVersion": "topgraft.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
+    api.objects[f"{ROOT}/{plural}/{name}"] = body | ({"status": status} if status else {})
+
+
+def put_model(api: FakeApi, status: Body | None = None, **spec: Any) -> None:
+    put(api, "models", "digits", {"modelTypeId": "classifier", **spec}, status)
+
+
+def put_version(api: FakeApi, name: str, status: Body | None = None, *, of: str = "digits", **spec: Any) -> None:
+    artifact = {"volumes": [{"name": "weights", "mountPath": "/weights", "configMap": {"name": "weights"}}]}
+    adapter = {"image": "registry.local/digits:v1"}
+    given = {"modelRef": {"name": of}, "artifact": artifact, "adapter": adapter, **spec}
+    put(api, "modelversions", name, given, status)
+
+
+async def run(kubeconfig: Path, *arguments: str) -> int:
+    return await asyncio.to_thread(cli.main, [*arguments, "--kubeconfig", str(kubeconfig)])
+
+
+async def test_a_defect_is_reported_against_what_serves(
+    api: FakeApi, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_model(api, {"servingVersion": "digits-2"})
+    assert await run(kubeconfig, "report-defect", "digits", "--id", "BUG-1") == 0
+    annotations = api.objects[f"{ROOT}/models/digits"]["metadata"]["annotations"]
+    assert annotations == {"topgraft.dev/defect": "P0:BUG-1@digits-2"}
+    assert capsys.readouterr().out == "P0 BUG-1 reported against digits-2: it is left\n"
+    patch = next(path for method, path in api.requests if method == "PATCH")
+    assert "fieldManager=topgraft-cli" in patch
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--id", "BUG 1"], "is not of the form"),
+        (["--id", "BUG-1", "--severity", "high"], "is not of the form"),
+        (["--id", "BUG-1", "--version", "other-1"], "Model 'digits' has no ModelVersion 'other-1'"),
+    ],
+)
+async def test_what_cannot_be_reported_is_told_and_nothing_written(
+    api: FakeApi, kubeconfig: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    put_model(api, {"servingVersion": "digits-2"})
+    put_version(api, "other-1", of="other")
+    assert await run(kubeconfig, "report-defect", "digits", *arguments) == 1
+    assert told in capsys.readouterr().err
+    assert {method for method, _ in api.requests} == {"GET"}
+
+
+async def test_the_words_of_the_api_server_reach_the_user(
+    api: FakeApi, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run(kubeconfig, "report-defect", "digits", "--id", "BUG-1", "--context", "bare") == 1
+    assert capsys.readouterr().err.startswith("error: ")
+    assert {path.split("?")[0] for _, path in api.requests} == {
+        "/apis/topgraft.dev/v1alpha1/namespaces/default/models/digits"
+    }
+
+
+async def test_without_a_kubeconfig_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(tmp_path / "none", "report-defect", "digits", "--id", "BUG-1") == 1
+    assert capsys.readouterr().err.startswith("error: ")
