@@ -19,7 +19,7 @@ from topgraft.cluster.prometheus import Prometheus, QueryError, Scope
 from topgraft.cluster.queue import Key
 from topgraft.rollout.comparison import BASELINE_WINDOWS, Watch
 from topgraft.rollout.traffic import Counters, Figures, PodTraffic, QueriedTraffic, Traffic, Unseen
-from topgraft.rollout.views import Pod
+from topgraft.rollout.views import Pod, host_port
 
 log = logging.getLogger(__name__)
 
@@ -200,9 +200,7 @@ class Sampler:
 
     async def _read(self, pod: Pod, path: str) -> Counters:
         assert self._client is not None, "run() comes before the first look"
-        address = pod.status.pod_ip
-        host = f"[{address}]" if ":" in address else address
-        return parse(await fetch(self._client, f"http://{host}:{_port(pod)}{path}"))
+        return parse(await fetch(self._client, f"http://{host_port(pod.status.pod_ip, _port(pod))}{path}"))
 
     async def _query(self, key: Key, version: str, series: Series, watch: Watch) -> None:
         queries, limits = watch.metrics.queries, watch.limits
@@ -238,6 +236,5 @@ def _serves(pod: Pod, version: str) -> bool:
 
 
 def _port(pod: Pod) -> int:
-    ports = [port for container in pod.spec.containers for port in container.ports]
-    named = (port.container_port for port in ports if port.name == "http")
-    return next(named, ports[0].container_port if ports else 8080)
+    first = next((port.container_port for container in pod.spec.containers for port in container.ports), 8080)
+    return pod.port("http") or first

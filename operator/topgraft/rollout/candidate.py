@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from topgraft.api.model import Model
-from topgraft.rollout.derive import owner_of
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.podspec import labels, ports
-from topgraft.rollout.render import stamped
-from topgraft.rollout.views import APPLIED, MODEL_LABEL
+from topgraft.rollout.render import service_body, stamped
+from topgraft.rollout.views import APPLIED
 
 if TYPE_CHECKING:
     from topgraft.rollout.situation import Situation
@@ -28,25 +27,7 @@ def candidate_url(model: Model) -> str:
 
 def candidate_service(model: Model, version: str) -> dict[str, Any]:
     """Selects the pods of `version`, whatever the Model's own Service selects."""
-    return stamped(
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {
-                "name": candidate_name(model),
-                "namespace": model.metadata.namespace,
-                "labels": {MODEL_LABEL: model.metadata.name, "app.kubernetes.io/managed-by": "topgraft"},
-                "ownerReferences": owner_of(model),
-            },
-            "spec": {
-                "type": "ClusterIP",
-                "selector": labels(model, version, "serving"),
-                "ports": [
-                    {"name": p.name, "port": p.port, "targetPort": p.name, "protocol": "TCP"} for p in ports(model)
-                ],
-            },
-        }
-    )
+    return stamped(service_body(model, candidate_name(model), labels(model, version, "serving")))
 
 
 def candidate_writes(at: Situation, version: str | None) -> Iterator[Write]:

@@ -10,21 +10,18 @@ from typing import Any
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Golden, TestSuite, Verification
+from topgraft.rollout.barepod import bare_pod
 from topgraft.rollout.content import wire
-from topgraft.rollout.derive import owner_of
 from topgraft.rollout.image import Image
 from topgraft.rollout.podspec import (
     CONTAINER_SECURITY,
     artifact_mounts,
     environment,
     http_port,
-    labels,
     pod_spec,
     scratch_volumes,
-    together,
 )
-from topgraft.rollout.preflight import ATTEMPT
-from topgraft.rollout.views import Pod
+from topgraft.rollout.views import Pod, host_port
 
 GOLDEN = "/golden"
 DEADLINE_MARGIN_SECONDS = 60
@@ -85,13 +82,8 @@ def _file(golden: Golden) -> str:
 
 def _addresses(model: Model, pods: Iterable[Pod]) -> list[str]:
     """host:port of ready pods, each by its own port: a change of ports may be on its way."""
-    found = []
-    for pod in sorted(pods, key=lambda pod: pod.name):
-        if pod.ready and (host := pod.status.pod_ip):
-            own = (p.container_port for c in pod.spec.containers for p in c.ports if p.name == "http")
-            port = next(own, http_port(model))
-            found.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-    return found
+    ready = (pod for pod in sorted(pods, key=lambda pod: pod.name) if pod.ready and pod.status.pod_ip)
+    return [host_port(pod.status.pod_ip, pod.port("http") or http_port(model)) for pod in ready]
 
 
 def arguments(told: dict[str, Any]) -> list[str]:
@@ -130,7 +122,7 @@ def verify_pod(
         "volumes": volumes,
     }
     name = verify_name(version.metadata.name)
-    return _pod(model, version, name, attempt, spec | {"containers": [container]}, one_node=one_node)
+    return bare_pod(model, version, name, attempt, spec | {"containers": [container]}, one_node=one_node)
 
 
 def _golden_volume(golden: Golden) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -173,7 +165,7 @@ def suite_pod(
     if adapter.pull_policy is not None:
         container["imagePullPolicy"] = adapter.pull_policy
     spec = pod_spec(model, version) | {"activeDeadlineSeconds": suite.timeout_seconds, "containers": [container]}
-    body = _pod(model, version, suite_name(version.metadata.name), attempt, spec, one_node=one_node)
+    body = bare_pod(model, version, suite_name(version.metadata.name), attempt, spec, one_node=one_node)
     body["metadata"]["labels"]["validation"] = f"V{told}_validation"
     return body
 
@@ -184,24 +176,3 @@ def commit_of(version: ModelVersion, image: str, commit: str | None) -> str:
     found = Image.parse(image)
     text = commit or recorded or found.tag or found.digest.removeprefix("sha256:") or "unknown"
     return re.sub("[^A-Za-z0-9_.-]", "_", text)[: 63 - len("V_validation")]
-
-
-def _pod(
-    model: Model, version: ModelVersion, name: str, attempt: str, spec: dict[str, Any], *, one_node: bool
-) -> dict[str, Any]:
-    """A bare Pod, as the preflight: a quota's refusal comes back as the answer to the write."""
-    spec = spec | {"restartPolicy": "Never"}
-    if one_node:
-        together(spec, model)
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": model.metadata.namespace,
-            "labels": labels(model, version.metadata.name, "preflight"),
-            "annotations": {ATTEMPT: attempt, "argocd.argoproj.io/ignore-restart-policy": "true"},
-            "ownerReferences": owner_of(model),
-        },
-        "spec": spec,
-    }

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout import quick, render
-from topgraft.rollout.exclusive import exclusive
+from topgraft.rollout.barepod import ATTEMPT
+from topgraft.rollout.claims import exclusive, on_one_node
+from topgraft.rollout.condemned import condemned
 from topgraft.rollout.image import Image
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.preflight import preflight_name, preflight_pod, recheck_name, recheck_pod
@@ -47,7 +49,7 @@ def desired_replicas(at: Situation, *, preparing: bool) -> dict[str, int]:
     if previous is not None and ends is not None:
         needed = at.replicas > 0 and at.ready(at.serving) == 0 and at.ready(previous) > 0
         if at.baking or needed or at.now < ends:
-            full = at.baking or at.condemned is not None
+            full = at.baking or condemned(at) is not None
             sizes[previous] = at.replicas if full else min(at.replicas, at.policy.standby_replicas)
     for name in (at.stable, at.serving, at.wanted if at.wanted == at.stable or at.returning else None):
         if name is not None:
@@ -78,10 +80,9 @@ def _preflight(at: Situation) -> Iterator[Write]:
     candidate = at.candidate
     if candidate is None or at.refused_at_once:
         return
-    name, owner = preflight_name(candidate.metadata.name), at.model.metadata.uid
-    if not any(pod.name == name and pod.metadata.owned_by(owner) for pod in at.seen.pods):
+    if at.own_pod(preflight_name(candidate.metadata.name)) is None:
         image, alone = at.seen.settings.image, exclusive(at, candidate)
-        one_node = at.on_one_node(candidate)
+        one_node = on_one_node(at, candidate)
         options = quick.known(at, candidate)
         body = preflight_pod(at.model, candidate, at.goal.attempt, image, one_node, alone=alone, options=options)
         yield Apply(body, new=True)
@@ -94,7 +95,7 @@ def _recheck(at: Situation) -> Iterator[Write]:
     name = recheck_name(version.metadata.name)
     if not any(pod.name == name for pod in at.seen.pods):
         image, attempt = at.seen.settings.image, at.decision.attempt if at.decision else ""
-        options, one_node = quick.reading_options(at), at.on_one_node(version)
+        options, one_node = quick.reading_options(at), on_one_node(at, version)
         yield Apply(recheck_pod(at.model, version, attempt, image, one_node, options=options), new=True)
 
 
@@ -111,7 +112,7 @@ def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
         image = at.image(version, at.report(version))
         digest_image = (live.digest_image if live else "") or at.seen.settings.image
         reads = digest_image if exclusive(at, version) else ""
-        one_node = at.on_one_node(version)
+        one_node = on_one_node(at, version)
         body = render.deployment(at.model, version, image, replicas, since, one_node=one_node, digest_image=reads)
         intact = (
             live is not None
@@ -187,9 +188,8 @@ def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iter
             stale = not at.recheck_due
         else:
             lost = version is not None and (report := at.report(version)) is not None and report.lost
-            stale = (
-                at.candidate is not None and pod.version == at.candidate.metadata.name and not at.attempt_matches(pod)
-            )
+            mine = at.candidate is not None and pod.version == at.candidate.metadata.name
+            stale = mine and pod.metadata.annotations.get(ATTEMPT) != at.goal.attempt
         # A node that rejects the pod would reject the next one too: not more than one a minute is made.
         lost = lost and at.now - pod.metadata.creation_timestamp >= LOST_PAUSE
         if pod.version not in keep or lost or stale:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from topgraft.rollout.condemned import defective
+
 if TYPE_CHECKING:
     from topgraft.rollout.situation import Situation
 
@@ -20,6 +22,6 @@ def fallbacks(at: Situation) -> Iterator[str]:
     past = (entry.version for entry in at.model.status.history if entry.outcome in GOOD)
     tried = {at.target.version}
     for name in (at.recorded_stable, at.previous, *past, at.target.base):
-        if name is not None and name not in tried and not at.defective(name):
+        if name is not None and name not in tried and not defective(at, name):
             tried.add(name)
             yield name

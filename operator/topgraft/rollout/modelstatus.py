@@ -163,23 +163,22 @@ def _digest(version: ModelVersion | None) -> str | None:
 def _rollout(at: Situation, step: Progress) -> dict[str, Any] | None:
     if not _candidate(at, step) or step.phase in (Phase.QUEUED, Phase.CLOSED) or step.failed:
         return None
-    to, old = at.goal.version, at.model.status.rollout
-    known = old is not None and old.to == to and old.attempt_hash == at.goal.attempt
+    old = at.rollout
     if old is not None and step.phase is Phase.REQUEUED:
         return wire(old) | {"step": QUEUED_STEP}
-    again = known and old is not None and old.retry_time is not None and at.now >= old.retry_time
-    if known and old is not None and old.step == HELD_STEP:
+    again = old is not None and old.retry_time is not None and at.now >= old.retry_time
+    if old is not None and old.step == HELD_STEP:
         # What the cluster was given to make it ready is not used up by the time that a person took.
         again = step.phase is not Phase.HELD
-    began = old.start_time if old is not None and known and not again else at.now
-    tries = old.tries if old is not None and known else 0
+    began = old.start_time if old is not None and not again else at.now
+    tries = old.tries if old is not None else 0
     backing_off = step.phase is Phase.BACKOFF
     fresh = backing_off and old is not None and old.retry_time is None
     return without_nulls(
         {
             "attemptHash": at.goal.attempt,
             "from": at.stable,
-            "to": to,
+            "to": at.goal.version,
             "trigger": at.goal.trigger,
             "startTime": rfc3339(began),
             "step": STEPS.get(step.phase, "Verifying"),

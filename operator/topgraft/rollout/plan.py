@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from topgraft.rollout import defect, live
+from topgraft.rollout import condemned, defect, live
 from topgraft.rollout.checkstatus import report_event
 from topgraft.rollout.children import children
 from topgraft.rollout.conditions import stamp
@@ -94,7 +94,7 @@ def _events(at: Situation, step: Progress) -> tuple[Event, ...]:
 def _reports(at: Situation) -> Iterator[Event]:
     if at.defect is not None:
         text = defect.failure_text(at.defect)
-        if at.reported(at.defect.version):
+        if condemned.reported(at, at.defect.version):
             yield Event(regarding(at), "Warning", defect.REASON, text)
         else:
             yield Event(regarding(at), "Normal", "DefectRecorded", text)

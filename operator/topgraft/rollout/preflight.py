@@ -12,24 +12,21 @@ from pydantic import BeforeValidator, Field, ValidationError
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Api, ModelVersion
 from topgraft.api.wire import Wire
+from topgraft.rollout.barepod import bare_pod
+from topgraft.rollout.claims import EXCLUSIVE
 from topgraft.rollout.content import wire
-from topgraft.rollout.derive import owner_of
-from topgraft.rollout.exclusive import EXCLUSIVE
 from topgraft.rollout.image import Image, digest_of
 from topgraft.rollout.podspec import (
     CONTAINER_SECURITY,
     artifact_mounts,
     artifact_volumes,
     environment,
-    labels,
     pod_spec,
     scratch_volumes,
-    together,
 )
 from topgraft.rollout.termination import MESSAGE_LIMIT, clean, error_in, parse
 from topgraft.rollout.views import ContainerStatus, Pod, Terminated
 
-ATTEMPT = "topgraft.dev/attempt"
 DIGEST_DEADLINE_SECONDS = 6 * 3600
 GONE = ("Evicted", "NodeLost", "Shutdown")
 """Reasons of a pod that ended through no fault of its containers."""
@@ -93,27 +90,15 @@ def recheck_pod(
 ) -> dict[str, Any]:
     """Reads the artifacts after the switch: the same bytes after as before."""
     name = recheck_name(version.metadata.name)
-    return _pod(model, version, name, attempt, digest_container(version, image, options), one_node=one_node)
+    containers = digest_container(version, image, options)
+    return _pod(model, version, name, attempt, containers, one_node=one_node)
 
 
 def _pod(
     model: Model, version: ModelVersion, name: str, attempt: str, containers: list[dict[str, Any]], *, one_node: bool
 ) -> dict[str, Any]:
-    spec = pod_spec(model, version) | {"restartPolicy": "Never", "containers": containers}
-    if one_node:
-        together(spec, model)
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": model.metadata.namespace,
-            "labels": labels(model, version.metadata.name, "preflight"),
-            "annotations": {ATTEMPT: attempt, "argocd.argoproj.io/ignore-restart-policy": "true"},
-            "ownerReferences": owner_of(model),
-        },
-        "spec": spec,
-    }
+    spec = pod_spec(model, version) | {"containers": containers}
+    return bare_pod(model, version, name, attempt, spec, one_node=one_node)
 
 
 def digest_container(version: ModelVersion, image: str, options: tuple[str, ...] = ()) -> list[dict[str, Any]]:

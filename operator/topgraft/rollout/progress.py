@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from topgraft.api.model import Rollout
 from topgraft.rollout import gate, live, sharing, verifying
 from topgraft.rollout.children import rolls
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
@@ -158,7 +157,7 @@ def _first_fault(at: Situation, version: str | None) -> str:
 
 
 def _preparing(at: Situation) -> Progress:
-    candidate, record = at.candidate, _record(at)
+    candidate, record = at.candidate, at.rollout
     assert candidate is not None
     name = candidate.metadata.name
     told = next((c.message for c in at.model.status.conditions if c.reason == "EnvironmentNotReady"), "")
@@ -206,13 +205,6 @@ def _under_way(at: Situation, name: str, fault: Fault | None, until: datetime) -
     if strategy(at) == "Recreate":
         text = f"{name}: the artifacts are read, the adapter is checked; then the pods of {at.serving} end first"
     return Progress(Phase.PREPARING, "Verifying", verifying.progress_text(at) or text, until=until)
-
-
-def _record(at: Situation) -> Rollout | None:
-    """What the status tells of this very attempt; None where it has not begun."""
-    record, candidate = at.model.status.rollout, at.candidate
-    known = record is not None and candidate is not None and record.to == candidate.metadata.name
-    return record if record is not None and known and record.attempt_hash == at.goal.attempt else None
 
 
 def _sharing(at: Situation, begun: Decision, until: datetime) -> Progress:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from topgraft.api.modelversion import ModelVersion
-from topgraft.rollout.exclusive import exclusive
+from topgraft.rollout.claims import exclusive
 from topgraft.rollout.views import Pod
 
 if TYPE_CHECKING:

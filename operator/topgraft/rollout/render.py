@@ -7,9 +7,9 @@ from typing import Any
 
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout.claims import EXCLUSIVE, ONE_NODE
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.derive import content_of, owner_of
-from topgraft.rollout.exclusive import EXCLUSIVE
 from topgraft.rollout.podspec import adapter_container, labels, pod_spec, ports, together
 from topgraft.rollout.preflight import digest_container
 from topgraft.rollout.views import (
@@ -25,7 +25,6 @@ from topgraft.rollout.views import (
 )
 
 SERVICE_NAME = "kubernetes.io/service-name"
-ONE_NODE = "topgraft.dev/one-node"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 
 
@@ -100,31 +99,33 @@ def deployment(
 
 
 def service(model: Model, decision: Decision) -> dict[str, Any]:
-    """The Service `<model>`: the selector and the decision behind it travel in one write.
+    """The Service `<model>`: the selector and the decision behind it travel in one write."""
+    options = model.spec.serving.service
+    body = service_body(model, model.metadata.name, _selector(model, decision), options.type)
+    body["metadata"]["annotations"] = {**options.annotations, DECISION: decision.wire()}
+    return stamped(body)
+
+
+def service_body(model: Model, name: str, selector: dict[str, str], kind: str = "ClusterIP") -> dict[str, Any]:
+    """A Service of the Model over the pods that `selector` finds, of type `kind`.
 
     Ports are targeted by name: while a change of ports rolls, old and new pods both answer, each on its own number.
     """
-    options = model.spec.serving.service
-    return stamped(
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {
-                "name": model.metadata.name,
-                "namespace": model.metadata.namespace,
-                "labels": {MODEL_LABEL: model.metadata.name, "app.kubernetes.io/managed-by": "topgraft"},
-                "annotations": {**options.annotations, DECISION: decision.wire()},
-                "ownerReferences": owner_of(model),
-            },
-            "spec": {
-                "type": options.type,
-                "selector": _selector(model, decision),
-                "ports": [
-                    {"name": p.name, "port": p.port, "targetPort": p.name, "protocol": "TCP"} for p in ports(model)
-                ],
-            },
-        }
-    )
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": name,
+            "namespace": model.metadata.namespace,
+            "labels": {MODEL_LABEL: model.metadata.name, "app.kubernetes.io/managed-by": "topgraft"},
+            "ownerReferences": owner_of(model),
+        },
+        "spec": {
+            "type": kind,
+            "selector": selector,
+            "ports": [{"name": p.name, "port": p.port, "targetPort": p.name, "protocol": "TCP"} for p in ports(model)],
+        },
+    }
 
 
 def _selector(model: Model, decision: Decision) -> dict[str, str]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from topgraft.api.model import Model
+from topgraft.api.model import Model, Rollout
 from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.api.verification import Verification
-from topgraft.rollout import defect, health, live, quick, verification, verifying
+from topgraft.rollout import condemned, defect, health, live, quick, verification, verifying
 from topgraft.rollout.bake import Judgement
+from topgraft.rollout.barepod import ATTEMPT
+from topgraft.rollout.claims import exclusive
 from topgraft.rollout.contract import Refusal, refused, refused_before_start
 from topgraft.rollout.derive import content_of
-from topgraft.rollout.exclusive import exclusive
 from topgraft.rollout.fallback import fallbacks
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.image import Image
@@ -21,7 +22,6 @@ from topgraft.rollout.observed import Observed
 from topgraft.rollout.podspec import pinned_image
 from topgraft.rollout.policy import RollbackPolicy, rollback_policy
 from topgraft.rollout.preflight import (
-    ATTEMPT,
     Report,
     must_recheck,
     preflight_name,
@@ -30,9 +30,9 @@ from topgraft.rollout.preflight import (
     recheck_name,
     with_artifact,
 )
-from topgraft.rollout.render import ONE_NODE, SERVICE_NAME
+from topgraft.rollout.render import SERVICE_NAME
 from topgraft.rollout.target import Target, attempt_hash, choose
-from topgraft.rollout.views import CONTENT, Decision, Deployment, Pod, Service
+from topgraft.rollout.views import CONTENT, Decision, Deployment, Object, Pod, Service
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,12 @@ class Situation:
     @cached_property
     def deployments(self) -> dict[str, Deployment]:
         """By version; only those that this Model owns."""
-        mine = (d for d in self.seen.deployments if d.metadata.owned_by(self.model.metadata.uid))
+        mine = filter(self.owns, self.seen.deployments)
         return {d.version: d for d in mine if d.version and d.metadata.deletion_timestamp is None}
 
     @cached_property
     def service(self) -> Service | None:
-        name, uid = self.model.metadata.name, self.model.metadata.uid
-        mine = (s for s in self.seen.services if s.name == name and s.metadata.owned_by(uid))
+        mine = (s for s in self.seen.services if s.name == self.model.metadata.name and self.owns(s))
         return next((s for s in mine if s.metadata.deletion_timestamp is None), None)
 
     @cached_property
@@ -118,7 +117,7 @@ class Situation:
 
     @cached_property
     def recheck(self) -> Report:
-        pod = self._check_pod(recheck_name(self.serving or ""))
+        pod = self.own_pod(recheck_name(self.serving or ""), *self.attempts)
         return read_recheck(pod) if pod else Report()
 
     @property
@@ -149,7 +148,7 @@ class Situation:
         decision = self.decision
         if decision and decision.leaves == "Failed" and decision.origin == version and decision.attempt == attempt:
             return Failure(attempt_hash=attempt, reason=decision.reason, message=decision.message, time=decision.time)
-        reported = self.reported(version)
+        reported = condemned.reported(self, version)
         return reported if reported is not None and reported.attempt_hash == attempt else None
 
     @cached_property
@@ -158,38 +157,6 @@ class Situation:
         report, known = defect.read(self.model.metadata.annotations)[0], self.model.status.defects
         decided = self.decision.defect if self.decision else None
         return defect.pending(report, known, decided, self.serving)
-
-    def reported(self, version: str | None) -> Failure | None:
-        """A report that orders to leave what serves, or not to bring in what is on its way."""
-        report = self.defect
-        if report is None or report.severity != defect.ORDERS_ROLLBACK or report.version != version:
-            return None
-        if version not in (self.serving, self.target.version):
-            return None
-        attempt = self.target.attempt if version == self.target.version else self.attempt_of_serving
-        text = defect.failure_text(report)
-        return Failure(attempt_hash=attempt, reason=defect.REASON, message=text, time=self.now)
-
-    @property
-    def defect_of_serving(self) -> str | None:
-        """The report against what serves that a decision to leave it answers, whatever else it is made for."""
-        return str(self.defect) if self.defect is not None and self.reported(self.serving) is not None else None
-
-    @property
-    def condemned(self) -> Failure | None:
-        """The defect for which what serves is to be left: it may be healthy, and the way back cold."""
-        failure = self.failure_of(self.serving, self.attempt_of_serving) if self.serving else None
-        return failure if failure is not None and failure.reason == defect.REASON else None
-
-    def defective(self, version: str) -> bool:
-        """Whether a defect was reported that makes a version unfit to go back to."""
-        record, left = self.versions.get(version), self.decision
-        failure = record.status.failure if record is not None else None
-        if failure is not None and failure.reason == defect.REASON:
-            return True
-        if left is not None and left.leaves == "Failed" and (left.origin, left.reason) == (version, defect.REASON):
-            return True
-        return version == self.serving and self.condemned is not None
 
     @cached_property
     def failure(self) -> Failure | None:
@@ -257,18 +224,32 @@ class Situation:
         """Whether a version has enough ready pods to take over from what serves."""
         return self.ready(version) >= min(self.replicas, max(1, self.ready(self.serving)))
 
-    def _check_pod(self, name: str) -> Pod | None:
-        """A preflight or recheck pod: of this Model, for the attempt in progress. Others prove nothing."""
-        attempts = (self.goal.attempt, self.decision.attempt if self.decision else "")
-        named = (p for p in self.seen.pods if p.name == name and p.metadata.owned_by(self.model.metadata.uid))
-        return next((p for p in named if p.metadata.annotations.get(ATTEMPT) in attempts), None)
+    def own_pod(self, name: str, *attempts: str) -> Pod | None:
+        """The bare pod of that name: of this Model, for one of these attempts. Others prove nothing."""
+        named = (p for p in self.seen.pods if p.name == name and self.owns(p))
+        return next((p for p in named if not attempts or p.metadata.annotations.get(ATTEMPT) in attempts), None)
+
+    def owns(self, child: Object) -> bool:
+        return child.metadata.owned_by(self.model.metadata.uid)
 
     @property
     def preflight(self) -> Pod | None:
-        return self._check_pod(preflight_name(self.candidate.metadata.name)) if self.candidate else None
+        return self.preflight_of(self.candidate) if self.candidate else None
 
     def preflight_of(self, version: ModelVersion) -> Pod | None:
-        return self._check_pod(preflight_name(version.metadata.name))
+        return self.own_pod(preflight_name(version.metadata.name), *self.attempts)
+
+    @property
+    def attempts(self) -> tuple[str, str]:
+        """What a preflight or recheck may answer for: what is tried, and what was decided last."""
+        return (self.goal.attempt, self.decision.attempt if self.decision else "")
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """What the status tells of this very attempt; None where it has not begun."""
+        record = self.model.status.rollout
+        this = (self.goal.version, self.goal.attempt)
+        return record if record is not None and (record.to, record.attempt_hash) == this else None
 
     def report(self, version: ModelVersion) -> Report | None:
         """What the preflight found; on an exclusive volume with what the version's own pods read of the artifacts."""
@@ -325,19 +306,6 @@ class Situation:
     def checking(self) -> verifying.Checking | None:
         """What is verified by pods now."""
         return verifying.checking(self)
-
-    def on_one_node(self, version: ModelVersion) -> bool:
-        """Whether a volume is ReadWriteOnce, so that all pods of the Model must share a node.
-
-        Decided once, when the Deployment is made, and kept in its annotation: what is rendered must not depend on
-        whether the claims were read again.
-        """
-        live = self.deployments.get(version.metadata.name)
-        if live is not None:
-            return live.metadata.annotations.get(ONE_NODE) == "true"
-        used = [v.persistent_volume_claim for v in version.spec.artifact.volumes if v.persistent_volume_claim]
-        claims = [claim for one in used if (claim := self.seen.claims.get(one.claim_name))]
-        return any(set(claim.spec.access_modes) == {"ReadWriteOnce"} for claim in claims)
 
     @property
     def listed(self) -> frozenset[str]:
@@ -428,6 +396,3 @@ class Situation:
                             f"ModelVersion {version.metadata.name!r} at {artifact.mount_path}: choose another path"
                         )
         return ""
-
-    def attempt_matches(self, pod: Pod) -> bool:
-        return pod.metadata.annotations.get(ATTEMPT) == self.goal.attempt

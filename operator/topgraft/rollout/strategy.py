@@ -24,10 +24,8 @@ def step(at: Situation) -> Decision | None:
 
 def backs_off(at: Situation) -> bool:
     """Whether the cluster could not do it in time, so that the candidate waits for its next try."""
-    record = at.model.status.rollout
-    if record is None or record.retry_time is None or at.now >= record.retry_time:
-        return False
-    return (record.to, record.attempt_hash) == (at.goal.version, at.goal.attempt)
+    record = at.rollout
+    return record is not None and record.retry_time is not None and at.now < record.retry_time
 
 
 def strategy(at: Situation) -> Strategy:

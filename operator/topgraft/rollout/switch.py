@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from topgraft.rollout import gate, live, render, steps
+from topgraft.rollout.condemned import condemned, defective, report_of_serving
 from topgraft.rollout.instructions import Event, Plan, Switch
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.strategy import step, strategy
@@ -98,7 +99,7 @@ def _leave(at: Situation) -> Move | None:
         message=fault.message[:MESSAGE_LIMIT],
         leaves="Failed" if fault.content else "Abandoned",
         mode=None if at.ready(back) else "Recreate",
-        defect=at.defect_of_serving,
+        defect=report_of_serving(at),
         time=at.now,
     )
     return Move(decision, ("Warning", "RolledBack"))
@@ -110,13 +111,13 @@ def _disown(at: Situation) -> Move | None:
     What serves may be in the best of health: it is left as soon as the other side can carry the load, not before.
     """
     back = at.way_back
-    if at.condemned is None or back is None or at.defective(back) or not at.carries(back):
+    if condemned(at) is None or back is None or defective(at, back) or not at.carries(back):
         return None
     return Move(_condemning(at, back), ("Warning", "RolledBack"))
 
 
 def _condemning(at: Situation, back: str) -> Decision:
-    failure = at.condemned
+    failure = condemned(at)
     assert failure is not None
     return Decision(
         attempt=at.attempt_of_serving,
@@ -126,7 +127,7 @@ def _condemning(at: Situation, back: str) -> Decision:
         reason=failure.reason,
         message=(failure.message or "")[:MESSAGE_LIMIT],
         leaves="Failed",
-        defect=at.defect_of_serving,
+        defect=report_of_serving(at),
         time=at.now,
     )
 
@@ -149,7 +150,7 @@ def _return(at: Situation) -> Move | None:
         message=(failed.message or "" if failed else _why(at))[:MESSAGE_LIMIT],
         leaves="Failed" if failed else "Abandoned" if at.baking else "Standby",
         mode=None if at.ready(back) else "Recreate",
-        defect=at.defect_of_serving,
+        defect=report_of_serving(at),
         time=at.now,
     )
     return Move(decision, ("Warning", "RolledBack") if failed else ("Normal", "SwitchedBack"))
@@ -171,7 +172,7 @@ def _forward(at: Situation) -> Move | None:
     if candidate is None or at.baking or not complete(at) or not steps.complete(at) or live.awaited(at):
         return None
     name, first, how = candidate.metadata.name, at.decision is None, strategy(at)
-    if at.condemned is not None and at.goal.trigger == "Fallback":
+    if condemned(at) is not None and at.goal.trigger == "Fallback":
         return Move(_condemning(at, name), ("Warning", "RolledBack"))
     decision = Decision(
         attempt=at.goal.attempt,

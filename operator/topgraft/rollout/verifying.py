@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check, Verification
 from topgraft.rollout import candidate, checkpods, verdicts
-from topgraft.rollout.exclusive import exclusive
+from topgraft.rollout.barepod import ATTEMPT
+from topgraft.rollout.claims import exclusive, on_one_node, shares_node
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.instructions import Apply, Write
-from topgraft.rollout.preflight import ATTEMPT
 from topgraft.rollout.strategy import pods_before_requests, strategy
 from topgraft.rollout.verdicts import Outcome
 from topgraft.rollout.verification import asks_requests, verification_policy
@@ -132,12 +132,6 @@ def validated(at: Situation) -> bool:
 
 
 # -- what the pods have found ---------------------------------------------------------------------------------------
-def pod_of(at: Situation, name: str, mark: str) -> Pod | None:
-    """The verification pod of that name: of this Model, for exactly this attempt."""
-    mine = (p for p in at.seen.pods if p.name == name and p.metadata.owned_by(at.model.metadata.uid))
-    return next((p for p in mine if p.metadata.annotations.get(ATTEMPT) == mark), None)
-
-
 def outcomes(at: Situation, now: Checking) -> list[tuple[str, Outcome]]:
     """(pod's name, what it has found) of each pod that this verification needs, in the order of the work.
 
@@ -147,10 +141,10 @@ def outcomes(at: Situation, now: Checking) -> list[tuple[str, Outcome]]:
     found = []
     if now.requests:
         name = checkpods.verify_name(now.name)
-        found.append((name, verdicts.read_verify(pod_of(at, name, now.mark))))
+        found.append((name, verdicts.read_verify(at.own_pod(name, now.mark))))
     if now.suite and now.policy.test_suite is not None:
         name = checkpods.suite_name(now.name)
-        tests = verdicts.read_tests(pod_of(at, name, now.mark), now.policy.test_suite)
+        tests = verdicts.read_tests(at.own_pod(name, now.mark), now.policy.test_suite)
         if now.unrunnable:
             check = Check(name=SUITE, verdict="Inconclusive", message=now.unrunnable)
             tests = Outcome((check,), ended=True)
@@ -200,7 +194,7 @@ def obstacles(at: Situation) -> list[Fault]:
             found.append(refusal_fault(f"Pod {name!r}", text, at.now))
         if outcome.error is not None:
             found.append(Fault(*outcome.error, False, at.now))
-        pod = pod_of(at, name, now.mark)
+        pod = at.own_pod(name, now.mark)
         if pod is not None and pod.status.phase == "Pending":
             # The candidate's pods run the same image: that this one cannot be pulled here is the node's affair.
             found += [replace(f, content=False) for f in faults_of([pod], None, at.seen.pod_events)]
@@ -215,7 +209,7 @@ def _told_before(at: Situation, now: Checking) -> list[Fault]:
     if now.gate and (record is None or record.attempt_hash != now.mark):
         return []
     name, outcome = next(((n, o) for n, o in outcomes(at, now) if not o.ended), ("", Outcome(ended=True)))
-    pod = pod_of(at, name, now.mark)
+    pod = at.own_pod(name, now.mark)
     if outcome.ended or (pod is not None and at.now - pod.metadata.creation_timestamp >= SETTLED):
         return []
     kind = "Verified" if now.gate or now.requests else "Validated"
@@ -231,7 +225,7 @@ def busy(at: Situation) -> bool:
     name = next((n for n, outcome in outcomes(at, now) if not outcome.clear), None) if now else None
     if now is None or name is None or not _may_run(at, now, name):
         return False
-    pod = pod_of(at, name, now.mark)
+    pod = at.own_pod(name, now.mark)
     if pod is None:
         return f"Pod/{name}" not in at.seen.refusals
     starting = pod.status.phase == "Pending" and at.now - pod.metadata.creation_timestamp < STARTING
@@ -270,12 +264,9 @@ def verification_writes(at: Situation, *, preparing: bool) -> Iterator[Write]:
     for name, outcome in outcomes(at, now):
         if not outcome.ended and not _may_run(at, now, name):
             return
-        if not outcome.ended and not any(
-            p.name == name and p.metadata.owned_by(at.model.metadata.uid) for p in at.seen.pods
-        ):
-            yield Apply(
-                _suite_pod(at, now) if name == checkpods.suite_name(now.name) else _verify_pod(at, now), new=True
-            )
+        if not outcome.ended and at.own_pod(name) is None:
+            body = _suite_pod(at, now) if name == checkpods.suite_name(now.name) else _verify_pod(at, now)
+            yield Apply(body, new=True)
         if (now.gate and not outcome.clear) or not outcome.ended:
             return
 
@@ -284,25 +275,16 @@ def _verify_pod(at: Situation, now: Checking) -> dict[str, object]:
     model, policy = at.model, now.policy
     serving = at.pods(at.serving) if now.gate else ()
     told = checkpods.config(model, policy, candidate.candidate_url(model), at.pods(now.name), serving)
-    image, one_node = at.seen.settings.image, _shares_node(at, now)
+    golden = policy.golden.persistent_volume_claim if policy.golden else None
+    image, one_node = at.seen.settings.image, shares_node(at, now.version, golden.claim_name if golden else None)
     return checkpods.verify_pod(model, now.version, now.mark, policy, told, image=image, one_node=one_node)
-
-
-def _shares_node(at: Situation, now: Checking) -> bool:
-    """Whether the golden file lies on a ReadWriteOnce volume that the Model's pods mount too."""
-    golden = now.policy.golden.persistent_volume_claim if now.policy.golden else None
-    used = [v.persistent_volume_claim for v in now.version.spec.artifact.volumes if v.persistent_volume_claim]
-    if golden is None or golden.claim_name not in {claim.claim_name for claim in used}:
-        return False
-    claim = at.seen.claims.get(golden.claim_name)
-    return claim is not None and set(claim.spec.access_modes) == {"ReadWriteOnce"}
 
 
 def _suite_pod(at: Situation, now: Checking) -> dict[str, object]:
     version, suite, report = now.version, now.policy.test_suite, at.report(now.version)
     assert suite is not None
     commit = report.contract.commit if report and report.contract else None
-    image, one_node = at.image(version, report), at.on_one_node(version)
+    image, one_node = at.image(version, report), on_one_node(at, version)
     return checkpods.suite_pod(at.model, version, now.mark, suite, image=image, commit=commit, one_node=one_node)
 
 
@@ -349,7 +331,7 @@ def _pause(at: Situation, pod: Pod) -> timedelta:
 def retry_time(at: Situation) -> datetime | None:
     """When a pod that came to no verdict is made anew."""
     now = at.checking
-    pods = [pod_of(at, name, now.mark) for name, o in outcomes(at, now) if o.error] if now else []
+    pods = [at.own_pod(name, now.mark) for name, o in outcomes(at, now) if o.error] if now else []
     return min((p.metadata.creation_timestamp + _pause(at, p) for p in pods if p), default=None)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout import condemned
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
@@ -102,7 +103,7 @@ def _failure(at: Situation, step: Progress, version: ModelVersion, failing: bool
             "message": step.failed.message,
             "time": rfc3339(at.now),
         }
-    if at.defect is not None and (reported := at.reported(name)):
+    if at.defect is not None and (reported := condemned.reported(at, name)):
         return wire(reported) | {"time": rfc3339(at.now)}
     decision = at.decision
     if decision is not None and decision.leaves == "Failed" and decision.origin == name:

@@ -156,6 +156,16 @@ class Pod(Object):
     def role(self) -> str:
         return self.metadata.labels.get(ROLE_LABEL, "")
 
+    def port(self, name: str) -> int | None:
+        """The number of a named port in this very pod: while a change of ports rolls, pods differ."""
+        ports = (port for container in self.spec.containers for port in container.ports)
+        return next((port.container_port for port in ports if port.name == name), None)
+
+
+def host_port(address: str, port: int) -> str:
+    """An IP address of either family and a port, as a URL has them."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
 
 class DeploymentCondition(View):
     type: str
