@@ -33,6 +33,8 @@ OPTIONAL: list[tuple[str, object, str, object]] = [
     ("parentVersion", "digits-0", "", "digits-1"),
     ("revision", 1, "", 2),
     ("revision", 0, "", 1),
+    ("source", {"type": "CodeRepository", "commit": "3f2a9c1d"}, ".commit", "3f2a9c1e"),
+    ("source", {"type": "Sdk"}, ".type", "CodeRepository"),
     ("lineage", {"trainingDataHash": DIGEST}, ".hyperparameters", {"rate": "1"}),
 ]
 PATCHABLE: list[tuple[str, object, object]] = [
@@ -113,6 +115,7 @@ def test_an_upgrade_can_be_edited_in_everything_but_its_model(objects: Objects) 
         "spec.fromVersion": "digits-7",
         "spec.allowRepositoryChange": True,
         "spec.allowApiBreak": True,
+        "spec.allowSourceType": True,
         "spec.suspend": True,
         "spec.rollback": {"bakeSeconds": 1},
     }.items():

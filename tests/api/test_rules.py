@@ -76,6 +76,28 @@ REFUSED = [
     Refused(V, "spec.adapter.contract", "V2", "spec.adapter.contract", '"Topgraft", "None"'),
     Refused(V, "spec.adapter.pullPolicy", "Sometimes", "spec.adapter.pullPolicy", '"Always", "IfNotPresent", "Never"'),
     Refused(U, "spec.reason", "Whim", "spec.reason", '"BugFix", "MethodChange", "DependencyFix"'),
+    # Sources
+    Refused(V, "spec.source", {}, "spec.source.type", "Required value"),
+    Refused(V, "spec.source.type", "Notebook", "spec.source.type", '"CodeRepository", "CodeWorkspace", "ModelStudio"'),
+    *(
+        Refused(V, "spec.source", source, "spec.source", "spec.source.promoted must be given with type: Promoted")
+        for source in ({"type": "Promoted"}, {"type": "Sdk", "promoted": {"model": "a", "version": "b"}})
+    ),
+    *(
+        Refused(V, "spec.source", {"type": "Sdk", "commit": commit}, "spec.source.commit", "must be a commit")
+        for commit in ("main-branch", "ABCDEF12", "3f2a9c1 ")
+    ),
+    Refused(V, "spec.source", {"type": "Sdk", "commit": "abc"}, "spec.source.commit", "at least 7 chars"),
+    Refused(V, "spec.source", {"type": "Sdk", "branch": "a b"}, "spec.source.branch", "must be a name of a branch"),
+    Refused(V, "spec.source", {"type": "Sdk", "tag": "-v1"}, "spec.source.tag", "must be a name of a branch or tag"),
+    Refused(V, "spec.source", {"type": "Sdk", "repository": "x" * 1025}, "spec.source.repository", "1024"),
+    Refused(
+        V,
+        "spec.source",
+        {"type": "Promoted", "promoted": {"model": "A", "version": "b"}},
+        "spec.source.promoted.model",
+        "must be a DNS label",
+    ),
     # References
     Refused(U, "spec.modelRef.name", "Digits", "spec.modelRef.name", "must be a DNS label"),
     Refused(U, "spec.fromVersion", "a.b", "spec.fromVersion", "must be a DNS label"),
@@ -416,6 +438,11 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     (V, "spec.adapter.module", "a.b_c.d1"),
     (V, "spec.lineage", {"trainingDataHash": DIGEST, "featureParameters": {}, "hyperparameters": {"rate": "0.1"}}),
     (V, "spec.revision", 0),
+    *(
+        (V, "spec.source", {"type": kind, "branch": "feature/x+y.1", "commit": "0" * 64, "tag": "v1"})
+        for kind in ("CodeRepository", "CodeWorkspace", "ModelStudio", "Sdk", "ExternalModel", "ContainerImage")
+    ),
+    (V, "spec.source", {"type": "Promoted", "promoted": {"model": "a", "version": "b"}}),
     (M, "spec.serving.ports", []),
     (M, "spec.serving.ports", ports(("http", 80, 8000), ("grpc", 9000))),
     (M, "spec.serving.replicas", 0),

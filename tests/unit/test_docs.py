@@ -65,10 +65,11 @@ OWN_WORDS = {
         "Topgraft",
         "None",
         "Quick",
+        "CodeRepository",
     },
     "condition types": {
         *("Ready", "Reconciling", "Stalled", "Available", "RollbackReady", "Ungoverned", "AdapterOverridden"),
-        *("Held", "InvalidWindow", "InvalidDefect"),
+        *("Held", "InvalidWindow", "InvalidDefect", "Accepted"),
         *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
         *("Verified", "Validated", "MetricsUnavailable"),
     },
@@ -87,7 +88,7 @@ OWN_WORDS = {
 
 def written_words() -> Iterator[str]:
     """Every word that may become a reason: string constants of one capitalised word in the core and in cluster/."""
-    for layer in ("rollout", "cluster"):
+    for layer in ("governance", "rollout", "cluster"):
         for path in (ROOT / "operator/topgraft" / layer).glob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 value = getattr(node, "value", None)
@@ -187,7 +188,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_files_named_for_contributors_exist() -> None:
-    for name in re.findall(r"`((?:rollout|cluster|api|checks|tests|hack|operator)/[\w./]*)`", CONTRIBUTING):
+    for name in re.findall(r"`((?:rollout|governance|cluster|api|checks|tests|hack|operator)/[\w./]*)`", CONTRIBUTING):
         assert (ROOT / name).exists() or (ROOT / "operator/topgraft" / name).exists(), name
 
 

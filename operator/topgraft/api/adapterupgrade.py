@@ -33,6 +33,8 @@ class AdapterUpgradeSpec(Wire):
     """Whether the image may come from another repository than the base's."""
     allow_api_break: bool = False
     """Whether inputs and outputs may change incompatibly."""
+    allow_source_type: bool = False
+    """Whether the adapter may change although the base's spec.source.type is not CodeRepository."""
     suspend: bool = False
     """Whether the upgrade waits."""
     verification: VerificationOverride | None = None

@@ -12,11 +12,12 @@ from topgraft.api.artifact import Artifact
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
 from topgraft.api.model import HashText, Message, Reason, Visibility
 from topgraft.api.scalars import Count, DnsLabel, Line, NotesText, Sha256, StringMap, Word
+from topgraft.api.source import Source
 from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
 
 Channel = Literal["Production", "PreRelease", "Experimental"]
 
-IMMUTABLE = ("modelRef", "parentVersion", "revision", "artifact", "adapter", "lineage", "channel")
+IMMUTABLE = ("modelRef", "parentVersion", "revision", "source", "artifact", "adapter", "lineage", "channel")
 
 
 class ModelReference(Wire):
@@ -47,6 +48,8 @@ class ModelVersionSpec(Wire):
     """The version that this one was derived from. Immutable."""
     revision: Annotated[int | None, Field(ge=0, le=2147483647)] = None
     """Order of user-made versions: the highest is the base. Without it the creation time counts. Immutable."""
+    source: Source | None = None
+    """Where the version comes from; by default a CodeRepository. Immutable."""
     artifact: Artifact
     """The artifacts. Immutable."""
     adapter: Adapter

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.modelversion import ApiItem, Column, ModelVersion
+from topgraft.governance.refusal import Refusal
 from topgraft.rollout.content import digest
 from topgraft.rollout.image import Image
 from topgraft.rollout.preflight import Report
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a candidate may not serve: a reason for conditions and a text with the field, the values and the remedy."""
-
-    reason: str
-    message: str
 
 
 def artifact_digest(version: ModelVersion, report: Report) -> str:

@@ -56,6 +56,9 @@ def derived_name(model: str, spec: dict[str, Any]) -> str:
 def derived_body(model: Model, base: ModelVersion, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The ModelVersion object of a derived version; its descriptive fields follow the base's."""
     root = {key: value for key, value in spec.items() if key not in (*DESCRIPTIVE, "parentVersion", "revision")}
+    if "source" in root:
+        # Which commit and tag the base was made from says nothing of the new adapter's.
+        root["source"] = {key: value for key, value in root["source"].items() if key not in ("commit", "tag")}
     described = {key: value for key, value in wire(base.spec).items() if key in DESCRIPTIVE}
     return {
         "apiVersion": API_VERSION,

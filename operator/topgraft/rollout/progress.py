@@ -106,7 +106,16 @@ def progress(at: Situation) -> Progress:
         serves = stopped(at) or f"{at.serving or 'nothing'} serves"
         text = f"{target.version} failed: {at.failure.message or at.failure.reason}; {serves}"
         return Progress(Phase.FAILED, at.failure.reason, text)
-    return _broken_limit(at) or steady(at)
+    return _broken_limit(at) or _refused(at) or steady(at)
+
+
+def _refused(at: Situation) -> Progress | None:
+    """The governing upgrade may not have its say: what was asked for does not run, though all that serves is well."""
+    refused = at.target.refused
+    if refused is None or not refused.final:
+        return None
+    text = f"AdapterUpgrade {at.target.governing.metadata.name!r}: " if at.target.governing else ""
+    return Progress(Phase.FAILED, refused.reason, f"{text}{refused.message}; {at.serving or 'nothing'} serves")
 
 
 def _broken_limit(at: Situation) -> Progress | None:

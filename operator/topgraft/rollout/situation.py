@@ -9,11 +9,12 @@ from functools import cached_property
 from topgraft.api.model import Model, Rollout
 from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.api.verification import Verification
+from topgraft.governance.refusal import Refusal
 from topgraft.rollout import condemned, defect, health, live, quick, verification, verifying
 from topgraft.rollout.bake import Judgement
 from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive
-from topgraft.rollout.contract import Refusal, refused, refused_before_start
+from topgraft.rollout.contract import refused, refused_before_start
 from topgraft.rollout.derive import content_of
 from topgraft.rollout.fallback import fallbacks
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault

@@ -9,6 +9,8 @@ from typing import Any
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.governance.refusal import Refusal
+from topgraft.governance.sourcetypes import source_refusal
 from topgraft.rollout import verification
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.derive import content_of, derived_body, derived_name, identity, same_content, upgraded_spec
@@ -21,7 +23,8 @@ class Target:
     """What should serve, and on whose order.
 
     `version` is None while nothing can be said (`reason` and `message` tell why). `body` is the derived ModelVersion
-    that does not exist yet. `held` is why the governing upgrade has no say now (pin, suspend).
+    that does not exist yet. `held` is why the governing upgrade has no say now (pin, suspend); `refused` why it may not
+    have its say, or not yet: what serves stays.
     """
 
     version: str | None = None
@@ -30,6 +33,7 @@ class Target:
     body: dict[str, Any] | None = None
     governing: AdapterUpgrade | None = None
     held: str = ""
+    refused: Refusal | None = None
     overtaken: bool = False
     ungoverned: bool = False
     adapter_overridden: bool = False
@@ -153,7 +157,9 @@ def choose(
     elif base.reason:
         return target
     elif upgrade is not None and not upgrade.spec.suspend:
-        target = _upgraded(model, versions, target, base, upgrade)
+        target, plain = _upgraded(model, versions, target, base, upgrade), target
+        if target.refused is not None:
+            target = replace(_without_upgrade(plain, versions, base, serving), refused=target.refused)
     else:
         held = "Suspended" if upgrade else ""
         target = replace(_without_upgrade(target, versions, base, serving), held=held)
@@ -186,6 +192,8 @@ def _upgraded(
     spec = upgraded_spec(root.version, upgrade)
     if same_content(spec, wire(root.version.spec)):
         return replace(target, version=root.name, trigger="Upgrade", base=root.name)
+    if refused := source_refusal(root.version, upgrade):
+        return replace(target, refused=refused)
     name = derived_name(model.metadata.name, spec)
     overridden = root.version.metadata.creation_timestamp > upgrade.metadata.creation_timestamp
     made = replace(target, version=name, trigger="Upgrade", base=root.name, adapter_overridden=overridden)

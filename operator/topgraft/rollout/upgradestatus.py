@@ -9,6 +9,7 @@ from typing import Any
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check
+from topgraft.governance.refusal import Refusal
 from topgraft.rollout import checkstatus
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
@@ -42,6 +43,10 @@ def upgrade_status(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> di
     elif at.target.held or upgrade.spec.suspend:
         body |= _kept(upgrade)
         said = list(_held(at, upgrade))
+    elif at.target.refused is not None:
+        # What would be recorded is the course of another order.
+        body |= _kept(upgrade)
+        said = list(_not_accepted(at, at.target.refused))
     else:
         body |= _record(at, step, upgrade)
         said = list(_governing(at, step, body))
@@ -176,6 +181,20 @@ def _governing(at: Situation, step: Progress, body: dict[str, Any]) -> Iterator[
     checks = tuple(Check.model_validate(check) for check in body["checks"] or ())
     current = at.checking is not None and at.checking.name == at.target.version
     yield from checkstatus.verified_says(at, checks, current=current)
+
+
+def _not_accepted(at: Situation, refused: Refusal) -> Iterator[Says]:
+    """A rule about other objects keeps the upgrade from its say: told here, and gone with its cause."""
+    text = f"{refused.message}; {at.serving or 'nothing'} serves"
+    if not refused.final:
+        yield Says("Ready", "Unknown", refused.reason, text)
+        yield Says("Succeeded", "Unknown", refused.reason)
+        yield Says("Reconciling", "True", refused.reason, text)
+        return
+    yield Says("Ready", "False", refused.reason, text)
+    yield Says("Accepted", "False", refused.reason, refused.message)
+    yield Says("Succeeded", "False", refused.reason, refused.message)
+    yield Says("Stalled", "True", refused.reason, text)
 
 
 def _failed(at: Situation, reason: str, text: str) -> Iterator[Says]:
