@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from topgraft_adapter.api import Api
+from topgraft_adapter.info import LiveInfo, live_info
 from topgraft_adapter.state import ModelStateReader
 
 
@@ -48,3 +51,25 @@ class ModelAdapter(ABC):
         Called at each readiness probe and before each request, on the server's event loop: it must return at once.
         """
         return True
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The params in `outputInfo` of the ModelVersion, as they are now: they change while the server runs.
+
+        Read them where they are used, once per request. A param is text, or what its entry in paramsSpecs makes of it.
+        """
+        return self._info.params
+
+    @property
+    def output_info(self) -> Mapping[str, Any]:
+        """`outputInfo` of the ModelVersion as it is now, such as its outputConfig."""
+        return self._info.output_info
+
+    @property
+    def input_info(self) -> Mapping[str, Any]:
+        """`inputInfo` of the ModelVersion."""
+        return self._info.input_info
+
+    @cached_property
+    def _info(self) -> LiveInfo:
+        return live_info()

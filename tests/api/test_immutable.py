@@ -9,7 +9,7 @@ from apiserver import CRDS, Objects, schema_of
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 ADVICE = {
     "Model": "is immutable on a Model: create a new Model instead",
-    "ModelVersion": "is immutable on a ModelVersion: create a new ModelVersion instead",
+    "ModelVersion": "is immutable on a ModelVersion (21202 MODEL_INVALID_ARGUMENT): create a new ModelVersion instead",
     "AdapterUpgrade": "is immutable on an AdapterUpgrade: create a new AdapterUpgrade instead",
 }
 
@@ -36,6 +36,11 @@ OPTIONAL: list[tuple[str, object, str, object]] = [
     ("source", {"type": "CodeRepository", "commit": "3f2a9c1d"}, ".commit", "3f2a9c1e"),
     ("source", {"type": "Sdk"}, ".type", "CodeRepository"),
     ("lineage", {"trainingDataHash": DIGEST}, ".hyperparameters", {"rate": "1"}),
+    ("inputInfo", {"params": {"scale": "16"}}, ".params.scale", "8"),
+    ("inputInfo", {"fieldsMap": {"a": "b"}}, ".fieldsMap", {"a": "c"}),
+    ("trainInfo", {"params": {"epochs": "3"}}, ".params", {"epochs": "4"}),
+    ("trainInfo", {"dataset": {"name": "digits", "version": "1"}}, ".dataset.version", "2"),
+    ("importInfo", {"params": {"toolkit": "joblib"}}, ".params", {}),
 ]
 PATCHABLE: list[tuple[str, object, object]] = [
     ("visibility", "Private", "Public"),
@@ -43,7 +48,14 @@ PATCHABLE: list[tuple[str, object, object]] = [
     ("license", "MIT", "Apache-2.0"),
     ("description", "one", "two"),
     ("notes", "one", "two"),
+    ("outputInfo", {"params": {"threshold": "0.5"}}, {"params": {"threshold": "0.6"}}),
+    (
+        "outputInfo",
+        {"outputConfig": {"maxConcepts": 1}},
+        {"outputConfig": {"minValue": "0.1"}, "fieldsMap": {"a": "b"}},
+    ),
 ]
+CONCEPTS = {"data": {"concepts": [{"id": "zero", "name": "Zero"}, {"id": "one"}]}}
 
 
 def test_no_field_is_forgotten() -> None:
@@ -96,6 +108,37 @@ def test_the_rest_can_be_changed_unset_and_set_later(
         changed(without, f"spec.{field}", value),
     ):
         assert objects.refusal_of_update(update) == ""
+
+
+@pytest.mark.parametrize(
+    "concepts",
+    [
+        [{"id": "zero", "name": "Zero"}],
+        [{"id": "zero", "name": "Null"}, {"id": "one"}],
+        [{"id": "zero", "name": "Zero"}, {"id": "one"}, {"id": "two"}],
+        [],
+        REMOVED,
+    ],
+    ids=str,
+)
+def test_concepts_stay_whatever_else_changes_in_output_info(objects: Objects, concepts: object) -> None:
+    given = changed(minimal("ModelVersion"), "spec.outputInfo", {**CONCEPTS, "params": {"a": "1"}})
+    objects.create(given)
+    update = changed(changed(given, "spec.outputInfo.params.a", "2"), "spec.outputInfo.data.concepts", concepts)
+    said = objects.refusal_of_update(update)
+    assert f"spec.outputInfo.data.concepts {ADVICE['ModelVersion']}" in said
+    assert objects.refusal_of_update(changed(given, "spec.outputInfo.params.a", "2")) == ""
+
+
+def test_concepts_cannot_come_or_go_with_the_whole_output_info(objects: Objects) -> None:
+    without, given = minimal("ModelVersion", "without"), minimal("ModelVersion", "given")
+    given["spec"]["outputInfo"] = CONCEPTS
+    objects.create(without)
+    objects.create(given)
+    text = f"spec.outputInfo.data.concepts {ADVICE['ModelVersion']}"
+    assert text in objects.refusal_of_update(changed(given, "spec.outputInfo", REMOVED))
+    assert text in objects.refusal_of_update(changed(without, "spec.outputInfo", CONCEPTS))
+    assert objects.refusal_of_update(changed(without, "spec.outputInfo", {"data": {"concepts": []}})) == ""
 
 
 def test_the_order_of_variables_is_no_change(objects: Objects) -> None:

@@ -40,6 +40,7 @@ def many(count: int, **fields: object) -> list[dict[str, object]]:
 
 M, V, U = "Model", "ModelVersion", "AdapterUpgrade"
 VOL = "spec.artifact.volumes"
+INFO = "spec.outputInfo"
 SMOKE, GOLDEN = "spec.verification.smoke", "spec.verification.golden"
 FILE = {"configMap": {"name": "golden"}}
 
@@ -350,6 +351,37 @@ REFUSED = [
     ),
     Refused(M, "spec.languages", ["en", "en"], "spec.languages[1]", "Duplicate value"),
     Refused(M, "spec.useCases", [f"u{i}" for i in range(65)], "spec.useCases", "must have at most 64 items"),
+    # Infos of a version
+    Refused(V, f"{INFO}.params", {"threshold": 0.5}, f"{INFO}.params.threshold", "must be of type string"),
+    Refused(V, f"{INFO}.params", {f"p{i}": "1" for i in range(65)}, f"{INFO}.params", "at most 64 items"),
+    Refused(V, f"{INFO}.params", {"a": "x" * 4097}, f"{INFO}.params.a", "4096"),
+    Refused(
+        V, INFO, {"paramsSpecs": [{"name": "a", "required": True}]}, INFO, "must have every param that paramsSpecs"
+    ),
+    *(
+        Refused(V, INFO, {"params": {"a": value}, "paramsSpecs": [{"name": "a", **spec}]}, INFO, reason)
+        for value, spec, reason in (
+            ("slow", {"choices": ["fast", "exact"]}, "must have one of the choices that paramsSpecs names"),
+            ("5.0", {"type": "Integer"}, "must have values of the type that paramsSpecs gives them"),
+            ("high", {"type": "Number"}, "must have values of the type that paramsSpecs gives them"),
+            ("yes", {"type": "Boolean"}, "must have values of the type that paramsSpecs gives them"),
+        )
+    ),
+    Refused(V, f"{INFO}.paramsSpecs", [{"name": "a", "type": "Date"}], f"{INFO}.paramsSpecs[0].type", '"Json"'),
+    Refused(V, f"{INFO}.paramsSpecs", [{"name": "a"}, {"name": "a"}], f"{INFO}.paramsSpecs[1]", "Duplicate value"),
+    Refused(V, f"{INFO}.data", {"concepts": [{"name": "Zero"}]}, f"{INFO}.data.concepts[0].id", "Required value"),
+    Refused(V, f"{INFO}.data", {"concepts": [{"id": "a"}, {"id": "a"}]}, f"{INFO}.data.concepts[1]", "Duplicate value"),
+    Refused(V, f"{INFO}.outputConfig", {"maxConcepts": -1}, "maxConcepts", "greater than or equal to 0"),
+    Refused(V, f"{INFO}.outputConfig", {"minValue": "low"}, "minValue", "must be a number that is not negative"),
+    Refused(V, f"{INFO}.outputConfig", {"sampleMs": 0}, "sampleMs", "greater than or equal to 1"),
+    Refused(V, f"{INFO}.fieldsMap", {"a": ""}, f"{INFO}.fieldsMap.a", "at least 1 chars"),
+    Refused(V, "spec.inputInfo.params", {"": "x"}, "spec.inputInfo.params", "must have keys of 1 to 253 characters"),
+    Refused(V, "spec.inputInfo.baseEmbedModel", {"model": "A"}, "baseEmbedModel.model", "must be a DNS label"),
+    Refused(V, "spec.trainInfo.params", {"epochs": 3}, "spec.trainInfo.params.epochs", "must be of type string"),
+    Refused(V, "spec.trainInfo.dataset", {"version": "1"}, "spec.trainInfo.dataset.name", "Required value"),
+    Refused(V, "spec.trainInfo.resumeFromModel", {"model": "a", "version": "B"}, "version", "must be a DNS label"),
+    Refused(V, "spec.importInfo.params", {"a": True}, "spec.importInfo.params.a", "must be of type string"),
+    Refused(M, "spec.outputInfo", {}, "spec.outputInfo", "unknown field"),
     # Strategies and verification
     Refused(M, "spec.strategy", {"type": "Canary"}, "spec.strategy", "canary and type: Canary need each other"),
     *(
@@ -443,6 +475,23 @@ ACCEPTED: list[tuple[str, str, Any]] = [
         for kind in ("CodeRepository", "CodeWorkspace", "ModelStudio", "Sdk", "ExternalModel", "ContainerImage")
     ),
     (V, "spec.source", {"type": "Promoted", "promoted": {"model": "a", "version": "b"}}),
+    (V, "spec.outputInfo", {}),
+    (
+        V,
+        "spec.outputInfo",
+        {
+            "params": {"i": "-5", "n": "1.5e-3", "b": "true", "j": "[1]", "s": "", "other": "x"},
+            "paramsSpecs": [
+                {"name": "i", "type": "Integer", "required": True},
+                {"name": "n", "type": "Number"},
+                {"name": "b", "type": "Boolean"},
+                {"name": "j", "type": "Json"},
+                {"name": "s", "type": "String", "choices": ["", "a"]},
+                {"name": "absent", "type": "Integer"},
+            ],
+        },
+    ),
+    (V, "spec.outputInfo.data", {"concepts": [{"id": f"c{i}"} for i in range(1024)]}),
     (M, "spec.serving.ports", []),
     (M, "spec.serving.ports", ports(("http", 80, 8000), ("grpc", 9000))),
     (M, "spec.serving.replicas", 0),

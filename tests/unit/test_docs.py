@@ -28,7 +28,7 @@ OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 KUBERNETES_WORDS = {
     *("ALL", "Accept", "ClusterIP", "Completed", "DeadlineExceeded", "FallbackToLogsOnError", "Error", "Running"),
-    *("Background", "BearerToken", "CreateContainerConfigError", "CreateContainerError"),
+    *("Background", "BearerToken", "ConfigMap", "CreateContainerConfigError", "CreateContainerError"),
     *(
         "ContainerCreating",
         "CrashLoopBackOff",
@@ -71,7 +71,7 @@ OWN_WORDS = {
         *("Ready", "Reconciling", "Stalled", "Available", "RollbackReady", "Ungoverned", "AdapterOverridden"),
         *("Held", "InvalidWindow", "InvalidDefect", "Accepted"),
         *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
-        *("Verified", "Validated", "MetricsUnavailable"),
+        *("Verified", "Validated", "MetricsUnavailable", "InfosDelivered"),
     },
     "days of a window": {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"},
     "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},

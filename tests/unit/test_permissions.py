@@ -42,7 +42,7 @@ def life_of_a_model() -> World:
     """Upgrades, a failure, a rollback and enough history to prune."""
     world = World(images={"v3": "crash"})
     world.model(versionHistoryLimit=1, verification={"smoke": [{"name": "alive", "path": "/v2/health/ready"}]})
-    world.base()
+    world.base(outputInfo={"params": {"threshold": "0.5"}})
     world.run()
     for tag in ("v2", "v3", "v4", "v5", "v6", "v7"):
         world.upgrade(tag)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from topgraft.api.adapter import Adapter
 from topgraft.api.artifact import Artifact
+from topgraft.api.infos import ImportInfo, InputInfo, OutputInfo, TrainInfo
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
 from topgraft.api.model import HashText, Message, Reason, Visibility
 from topgraft.api.scalars import Count, DnsLabel, Line, NotesText, Sha256, StringMap, Word
@@ -17,7 +18,22 @@ from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
 
 Channel = Literal["Production", "PreRelease", "Experimental"]
 
-IMMUTABLE = ("modelRef", "parentVersion", "revision", "source", "artifact", "adapter", "lineage", "channel")
+IMMUTABLE = (
+    *("modelRef", "parentVersion", "revision", "source", "artifact", "adapter", "lineage", "channel"),
+    *("inputInfo", "trainInfo", "importInfo"),
+)
+INVALID_ARGUMENT = "21202 MODEL_INVALID_ARGUMENT"
+CONCEPTS = "outputInfo.data.concepts"
+_given = "has({0}.outputInfo) && has({0}.outputInfo.data) && has({0}.outputInfo.data.concepts)"
+_none = "(!(" + _given + ") || {0}.outputInfo.data.concepts.size() == 0)"
+_SAME_CONCEPTS = Rule(
+    # Without optionals, of which the API server cannot estimate the cost. No concepts and an empty list are the same.
+    f"{_given.format('self')} && {_given.format('oldSelf')} "
+    "? self.outputInfo.data.concepts == oldSelf.outputInfo.data.concepts "
+    f": {_none.format('self')} && {_none.format('oldSelf')}",
+    f"spec.{CONCEPTS} is immutable on a ModelVersion ({INVALID_ARGUMENT}): create a new ModelVersion instead",
+    f".{CONCEPTS}",
+)
 
 
 class ModelReference(Wire):
@@ -38,9 +54,13 @@ class Lineage(Wire):
 
 
 class ModelVersionSpec(Wire):
-    """Artifacts and adapter. Only visibility, metadata, license, description and notes can be changed later."""
+    """Artifacts and adapter. Later only visibility, metadata, license, description, notes and outputInfo can change,
+    and of outputInfo not the concepts."""
 
-    model_config = rules(*(immutable("ModelVersion", name) for name in IMMUTABLE))
+    model_config = rules(
+        *(immutable("ModelVersion", name, INVALID_ARGUMENT) for name in IMMUTABLE),
+        _SAME_CONCEPTS,
+    )
 
     model_ref: ModelReference
     """The Model that this is a version of. Immutable."""
@@ -68,6 +88,14 @@ class ModelVersionSpec(Wire):
     """One line about the version. Informational."""
     notes: NotesText | None = None
     """Longer text, at most 65536 bytes. Informational."""
+    output_info: OutputInfo | None = None
+    """What the version puts out."""
+    input_info: InputInfo | None = None
+    """What the version takes in. Immutable."""
+    train_info: TrainInfo | None = None
+    """What the version is trained from. Immutable."""
+    import_info: ImportInfo | None = None
+    """Deprecated: what the version was imported from. Immutable."""
 
 
 class ArtifactStatus(Wire):

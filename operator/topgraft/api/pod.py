@@ -26,6 +26,7 @@ RESERVED_ENV = (
     "TOPGRAFT_VERSION",
     "TOPGRAFT_PORT",
     "TOPGRAFT_MAX_CONNECTION_AGE_SECONDS",
+    "TOPGRAFT_INFO_DIR",
 )
 """What the operator itself gives to every adapter container."""
 

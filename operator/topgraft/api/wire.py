@@ -85,11 +85,14 @@ def rules(*checks: Rule) -> ConfigDict:
     return ConfigDict(json_schema_extra={VALIDATIONS: [check.schema() for check in checks]})
 
 
-def immutable(kind: str, name: str) -> Rule:
+def immutable(kind: str, name: str, code: str = "") -> Rule:
     """The rule of a spec that its field `name` stays as it was created; unset or set later is a change, too.
+
+    `code`: the status code and name that the refusal carries.
 
     It stands on the spec: the API server skips a field's own transition rule when the old or the new value is absent.
     """
     rule = f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
     article = "an" if kind[0] in "AEIOU" else "a"
-    return Rule(rule, f"spec.{name} is immutable on {article} {kind}: create a new {kind} instead", f".{name}")
+    coded = f" ({code})" if code else ""
+    return Rule(rule, f"spec.{name} is immutable on {article} {kind}{coded}: create a new {kind} instead", f".{name}")

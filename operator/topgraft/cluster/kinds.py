@@ -38,6 +38,7 @@ DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment", OWNED)
 POD = Kind("", "v1", "pods", "Pod", OWNED)
 SERVICE = Kind("", "v1", "services", "Service", OWNED)
 ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", OWNED)
+CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", OWNED, page=SMALL_PAGE)
 
 CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 EVENT = Kind("", "v1", "events", "Event")
@@ -45,5 +46,5 @@ RECORDED_EVENT = Kind("events.k8s.io", "v1", "events", "Event")
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 
 OWN = (MODEL, MODEL_VERSION, ADAPTER_UPGRADE)
-WATCHED = (*OWN, DEPLOYMENT, POD, SERVICE, ENDPOINT_SLICE)
+WATCHED = (*OWN, DEPLOYMENT, POD, SERVICE, ENDPOINT_SLICE, CONFIG_MAP)
 BY_NAME = {kind.name: kind for kind in WATCHED}

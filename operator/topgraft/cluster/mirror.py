@@ -14,6 +14,7 @@ from topgraft.cluster.cache import Cache, Object, version_of
 from topgraft.cluster.echo import Echoes
 from topgraft.cluster.kinds import (
     ADAPTER_UPGRADE,
+    CONFIG_MAP,
     DEPLOYMENT,
     ENDPOINT_SLICE,
     GROUP,
@@ -25,7 +26,7 @@ from topgraft.cluster.kinds import (
     Kind,
 )
 from topgraft.cluster.queue import Key
-from topgraft.rollout.views import Deployment, EndpointSlice, Pod, Service
+from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, Pod, Service
 
 PREFIX = f"{GROUP}/"
 View = TypeVar("View", bound=BaseModel)
@@ -77,6 +78,7 @@ class Mirror:
         self.pods = _cache(Pod, _by_label)
         self.services = _cache(Service, _by_label)
         self.slices = _cache(EndpointSlice, _by_label)
+        self.config_maps = _cache(ConfigMap, _by_label)
         self._caches: dict[Kind, Cache[Any]] = {
             MODEL: self.models,
             MODEL_VERSION: self.versions,
@@ -85,6 +87,7 @@ class Mirror:
             POD: self.pods,
             SERVICE: self.services,
             ENDPOINT_SLICE: self.slices,
+            CONFIG_MAP: self.config_maps,
         }
 
     def watched(self, kind: Kind, obj: Object, *, gone: bool) -> None:

@@ -122,6 +122,7 @@ class Observer:
             pods=pods,
             services=mirror.services.owned_by(key),
             slices=mirror.slices.owned_by(key),
+            config_maps=mirror.config_maps.owned_by(key),
             refusals=refusals,
             pod_events=events,
             claims=claims,

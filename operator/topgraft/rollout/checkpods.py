@@ -13,6 +13,7 @@ from topgraft.api.verification import Golden, TestSuite, Verification
 from topgraft.rollout.barepod import bare_pod
 from topgraft.rollout.content import wire
 from topgraft.rollout.image import Image
+from topgraft.rollout.infofiles import has_infos, show_infos
 from topgraft.rollout.podspec import (
     CONTAINER_SECURITY,
     artifact_mounts,
@@ -165,6 +166,8 @@ def suite_pod(
     if adapter.pull_policy is not None:
         container["imagePullPolicy"] = adapter.pull_policy
     spec = pod_spec(model, version) | {"activeDeadlineSeconds": suite.timeout_seconds, "containers": [container]}
+    if has_infos(version):
+        show_infos(spec, version.metadata.name)
     body = bare_pod(model, version, suite_name(version.metadata.name), attempt, spec, one_node=one_node)
     body["metadata"]["labels"]["validation"] = f"V{told}_validation"
     return body

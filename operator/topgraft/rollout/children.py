@@ -10,7 +10,10 @@ from topgraft.rollout import quick, render
 from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive, on_one_node
 from topgraft.rollout.condemned import condemned
+from topgraft.rollout.following import followers
 from topgraft.rollout.image import Image
+from topgraft.rollout.infofiles import informed
+from topgraft.rollout.infos import info_writes
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.preflight import preflight_name, preflight_pod, recheck_name, recheck_pod
 from topgraft.rollout.situation import Situation
@@ -26,9 +29,11 @@ def children(at: Situation, *, preparing: bool) -> tuple[Write, ...]:
     sizes = desired_replicas(at, preparing=preparing)
     return (
         *_derived_version(at),
+        *followers(at),
         *(_preflight(at) if preparing else ()),
         *verification_writes(at, preparing=preparing),
         *_recheck(at),
+        *info_writes(at, {*sizes, *([at.candidate.metadata.name] if preparing and at.candidate else [])}),
         *_deployments(at, sizes),
         *_arming(at),
         *_leftovers(at, sizes, preparing=preparing),
@@ -113,7 +118,8 @@ def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
         digest_image = (live.digest_image if live else "") or at.seen.settings.image
         reads = digest_image if exclusive(at, version) else ""
         one_node = on_one_node(at, version)
-        body = render.deployment(at.model, version, image, replicas, since, one_node=one_node, digest_image=reads)
+        marks = {"one_node": one_node, "informed": informed(version, live)}
+        body = render.deployment(at.model, version, image, replicas, since, digest_image=reads, **marks)
         intact = (
             live is not None
             and live.metadata.annotations.get(APPLIED) == body["metadata"]["annotations"][APPLIED]

@@ -11,7 +11,9 @@ from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.views import MODEL_LABEL
 
-DESCRIPTIVE = ("visibility", "metadata", "license", "description", "notes")
+DESCRIPTIVE = ("visibility", "metadata", "license", "description", "notes", "outputInfo")
+FOLLOWED = "topgraft.dev/followed"
+"""On a derived version: digest of what it was last given of its base's descriptive fields."""
 
 
 def owner_of(model: Model) -> list[dict[str, Any]]:
@@ -53,21 +55,34 @@ def derived_name(model: str, spec: dict[str, Any]) -> str:
     return f"{model}-{digest(identity(spec))[:8]}"
 
 
+def described(version: ModelVersion) -> dict[str, Any]:
+    """What can be changed in a version, in which its derived ones follow it: all that describes it but the concepts."""
+    fields = {key: value for key, value in wire(version.spec).items() if key in DESCRIPTIVE}
+    if "outputInfo" in fields:
+        fields["outputInfo"] = {key: value for key, value in fields["outputInfo"].items() if key != "data"}
+    return fields
+
+
+def derived_labels(model: Model) -> dict[str, str]:
+    return {MODEL_LABEL: model.metadata.name, "app.kubernetes.io/managed-by": "topgraft"}
+
+
 def derived_body(model: Model, base: ModelVersion, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The ModelVersion object of a derived version; its descriptive fields follow the base's."""
     root = {key: value for key, value in spec.items() if key not in (*DESCRIPTIVE, "parentVersion", "revision")}
     if "source" in root:
         # Which commit and tag the base was made from says nothing of the new adapter's.
         root["source"] = {key: value for key, value in root["source"].items() if key not in ("commit", "tag")}
-    described = {key: value for key, value in wire(base.spec).items() if key in DESCRIPTIVE}
+    copied = {key: value for key, value in wire(base.spec).items() if key in DESCRIPTIVE}
     return {
         "apiVersion": API_VERSION,
         "kind": "ModelVersion",
         "metadata": {
             "name": name,
             "namespace": model.metadata.namespace,
-            "labels": {MODEL_LABEL: model.metadata.name, "app.kubernetes.io/managed-by": "topgraft"},
+            "labels": derived_labels(model),
+            "annotations": {FOLLOWED: digest(described(base))},
             "ownerReferences": owner_of(model),
         },
-        "spec": {**root, **described, "parentVersion": base.metadata.name},
+        "spec": {**root, **copied, "parentVersion": base.metadata.name},
     }

@@ -9,7 +9,7 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout.traffic import Traffic
-from topgraft.rollout.views import Deployment, EndpointSlice, PersistentVolumeClaim, Pod, Service
+from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, PersistentVolumeClaim, Pod, Service
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Observed:
     pods: tuple[Pod, ...] = ()
     services: tuple[Service, ...] = ()
     slices: tuple[EndpointSlice, ...] = ()
+    config_maps: tuple[ConfigMap, ...] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
     pod_events: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, PersistentVolumeClaim | None] = field(default_factory=dict)

@@ -55,9 +55,12 @@ def _decide(at: Situation) -> Plan:
 
 
 def _ordered(at: Situation, step: Progress, told: tuple[ApplyStatus, ...]) -> tuple[Write, ...]:
-    """A new Deployment before all: its pods take the longest, and the statuses can be told while they start."""
+    """A new Deployment before all: its pods take the longest, and the statuses can be told while they start.
+
+    With what its pods read when they start.
+    """
     made = children(at, preparing=step.preparing)
-    first = tuple(w for w in made if isinstance(w, Apply) and w.new and w.body["kind"] == "Deployment")
+    first = tuple(w for w in made if isinstance(w, Apply) and w.new and w.body["kind"] in ("ConfigMap", "Deployment"))
     return (*first, *told, *(write for write in made if write not in first), *outdated(at))
 
 

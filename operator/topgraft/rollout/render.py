@@ -10,12 +10,14 @@ from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout.claims import EXCLUSIVE, ONE_NODE
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.derive import content_of, owner_of
+from topgraft.rollout.infofiles import show_infos
 from topgraft.rollout.podspec import adapter_container, labels, pod_spec, ports, together
 from topgraft.rollout.preflight import digest_container
 from topgraft.rollout.views import (
     APPLIED,
     CONTENT,
     DECISION,
+    INFORMED,
     MODEL_LABEL,
     SLICE_MANAGER,
     STANDBY_SINCE,
@@ -51,11 +53,12 @@ def deployment(
     *,
     one_node: bool = False,
     digest_image: str = "",
+    informed: bool = False,
 ) -> dict[str, Any]:
     """The Deployment of one version, named like it. `maxUnavailable: 0`: a bad change of `serving` costs no old pod.
 
     `digest_image`: only one pod may mount the volume, so each reads the artifacts itself, by this image, before it
-    serves. It is given once and kept: no release of the operator restarts a pod.
+    serves. It is given once and kept: no release of the operator restarts a pod. `informed`: it sees its infos.
     """
     name, serving = version.metadata.name, model.spec.serving
     recreates = model.spec.strategy.type == "Recreate"
@@ -68,10 +71,12 @@ def deployment(
         spec["topologySpreadConstraints"] = spread
     if one_node:
         together(spec, model)
+    if informed:
+        show_infos(spec, name)
     if digest_image:
         spec["initContainers"] = digest_container(version, digest_image)
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}}
-    marks = {ONE_NODE: one_node, EXCLUSIVE: bool(digest_image)}
+    marks = {ONE_NODE: one_node, EXCLUSIVE: bool(digest_image), INFORMED: informed}
     return stamped(
         {
             "apiVersion": "apps/v1",

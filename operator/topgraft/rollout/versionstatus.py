@@ -11,6 +11,7 @@ from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
 from topgraft.rollout.image import Image
+from topgraft.rollout.infos import infos_says
 from topgraft.rollout.preflight import Report
 from topgraft.rollout.progress import Phase, Progress
 from topgraft.rollout.situation import Situation
@@ -141,4 +142,5 @@ def _version_conditions(at: Situation, step: Progress, version: ModelVersion, bo
                 f"{told.get('module')}:{told.get('className')} of {told.get('imageDigest', 'an image without digest')}"
             )
             yield Says("ContractVerified", "True", "InspectPassed", text)
+    yield from infos_says(at, version)
     yield Says("Serving", truth(name == at.serving), "Selected" if name == at.serving else "NotSelected")

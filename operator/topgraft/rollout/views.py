@@ -6,10 +6,11 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from topgraft.api.verification import Baseline
+from topgraft.rollout.content import digest
 
 MODEL_LABEL = "topgraft.dev/model"
 VERSION_LABEL = "topgraft.dev/version"
@@ -18,6 +19,8 @@ DECISION = "topgraft.dev/decision"
 APPLIED = "topgraft.dev/applied"
 CONTENT = "topgraft.dev/content"
 STANDBY_SINCE = "topgraft.dev/standby-since"
+INFORMED = "topgraft.dev/informed"
+INFOS_CHANGED = "topgraft.dev/infos-changed"
 RETRY_AT = "topgraft.dev/retry-at"
 APPROVED_VERSION = "topgraft.dev/approved-version"
 DEFECT = "topgraft.dev/defect"
@@ -330,3 +333,13 @@ class PersistentVolumeClaimSpec(View):
 
 class PersistentVolumeClaim(Object):
     spec: PersistentVolumeClaimSpec = PersistentVolumeClaimSpec()
+
+
+class ConfigMap(Object):
+    content: str = ""
+    """Digest of the data: what is in it is known from elsewhere, and may be long."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _slim(cls, body: Any) -> Any:
+        return {**body, "content": digest(body.get("data") or {})} if isinstance(body, dict) else body

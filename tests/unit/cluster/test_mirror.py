@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from topgraft.cluster.kinds import (
     ADAPTER_UPGRADE,
+    CONFIG_MAP,
     DEPLOYMENT,
     ENDPOINT_SLICE,
     MODEL,
@@ -30,6 +31,7 @@ SPECS: dict[Kind, dict[str, Any]] = {
     POD: {},
     SERVICE: {},
     ENDPOINT_SLICE: {},
+    CONFIG_MAP: {},
 }
 
 

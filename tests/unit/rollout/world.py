@@ -32,6 +32,7 @@ VIEWS = {
     "Pod": views.Pod,
     "Service": views.Service,
     "EndpointSlice": views.EndpointSlice,
+    "ConfigMap": views.ConfigMap,
 }
 
 
@@ -115,6 +116,9 @@ class World:
         if old is not None:
             new["metadata"] = {**old["metadata"], **new["metadata"]}
             new["status"] = old.get("status", {})
+            if kind == "Pod" and "spec" not in body:
+                # An annotation put on a pod that runs.
+                new = {**old, "metadata": new["metadata"]}
         self._store(new, spec_changed=old is None or old.get("spec") != new.get("spec"))
 
     def execute(self, made: Plan) -> None:
@@ -373,6 +377,7 @@ class World:
             pods=all_of("Pod"),
             services=all_of("Service"),
             slices=all_of("EndpointSlice"),
+            config_maps=all_of("ConfigMap"),
             refusals=dict(self.refusals),
             live=self.live,
             may_start=self.may_start,
