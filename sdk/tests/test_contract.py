@@ -1,11 +1,14 @@
+import base64
 import json
 import os
 import subprocess
 import sys
+import zlib
 
 import pytest
 from conftest import command, environment
 
+from topgraft_adapter import inspection, termination
 from topgraft_adapter.contract import find_contract
 from topgraft_adapter.errors import FatalError
 
@@ -92,6 +95,18 @@ def test_what_is_too_long_is_left_out_but_the_digests_stay(artifacts):
     assert "requirements" not in told
     assert told["apiDigest"].startswith("sha256:")
     assert told["requirementsDigest"].startswith("sha256:")
+
+
+def test_a_long_list_of_packages_is_packed(artifacts, monkeypatch):
+    monkeypatch.setenv("TOPGRAFT_ADAPTER", "adapters:Scale")
+    monkeypatch.setenv("TOPGRAFT_ARTIFACT_DIR", str(artifacts))
+    many = [f"package-{number:03d}==1.{number}.0" for number in range(200)]
+    monkeypatch.setattr(inspection, "installed", lambda: many)
+    told = inspection.inspect_image()
+    assert "requirements" not in told
+    assert "api" in told
+    assert termination.fits(told)
+    assert zlib.decompress(base64.b64decode(told["requirementsPacked"])).decode().split("\n") == many
 
 
 def test_inspect_fails_with_a_reason(artifacts):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
+import zlib
 from importlib import metadata
 from typing import Any
 
@@ -13,7 +15,7 @@ from topgraft_adapter.contract import find_contract
 from topgraft_adapter.settings import readable_artifact_dir
 from topgraft_adapter.version import VERSION
 
-_DROPPED_WHEN_TOO_LONG = ("requirements", "api")
+_DROPPED_WHEN_TOO_LONG = ("requirementsPacked", "api")
 
 
 def inspect_image() -> dict[str, Any]:
@@ -33,10 +35,17 @@ def inspect_image() -> dict[str, Any]:
         "commit": os.environ.get("TOPGRAFT_COMMIT") or None,
         "tag": os.environ.get("TOPGRAFT_TAG") or None,
     }
+    if not termination.fits(found):
+        found["requirementsPacked"] = packed(found.pop("requirements"))
     for field in _DROPPED_WHEN_TOO_LONG:
         if not termination.fits(found):
-            del found[field]
+            found.pop(field, None)
     return found
+
+
+def packed(requirements: list[str]) -> str:
+    """The list as lines, compressed: some 200 packages fit into a termination message so, 100 as they are."""
+    return base64.b64encode(zlib.compress("\n".join(requirements).encode(), 9)).decode()
 
 
 def installed() -> list[str]:

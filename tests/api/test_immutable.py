@@ -18,6 +18,7 @@ CHANGES: list[tuple[str, str, str, object]] = [
     ("ModelVersion", "modelRef", ".name", "other"),
     ("ModelVersion", "channel", "", "Experimental"),
     ("ModelVersion", "artifact", ".digest", DIGEST),
+    ("ModelVersion", "artifact", ".compatibility", ["numpy>=2"]),
     ("ModelVersion", "artifact", ".volumes.0.mountPath", "/other"),
     ("ModelVersion", "artifact", ".volumes.0.configMap.name", "other"),
     ("ModelVersion", "artifact", ".volumes.1", {"name": "b", "mountPath": "/b", "configMap": {"name": "b"}}),

@@ -99,6 +99,24 @@ REFUSED = [
         "spec.source.promoted.model",
         "must be a DNS label",
     ),
+    *(
+        Refused(V, "spec.artifact.compatibility", [text], "spec.artifact.compatibility[0]", "must be a package and its")
+        for text in (
+            "numpy 2",
+            "numpy>=2; python_version>'3'",
+            "numpy[x]>=1",
+            "numpy @ https://a",
+            "~=1",
+            "numpy~=1",
+            ">=1",
+            "numpy>=1.*",
+            "numpy>=",
+            "numpy==1,",
+            "n umpy==1",
+            "numpy>1\n",
+        )
+    ),
+    Refused(V, "spec.artifact.compatibility", ["numpy"] * 65, "spec.artifact.compatibility", "at most 64 items"),
     # References
     Refused(U, "spec.modelRef.name", "Digits", "spec.modelRef.name", "must be a DNS label"),
     Refused(U, "spec.fromVersion", "a.b", "spec.fromVersion", "must be a DNS label"),
@@ -470,6 +488,11 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     (V, "spec.adapter.module", "a.b_c.d1"),
     (V, "spec.lineage", {"trainingDataHash": DIGEST, "featureParameters": {}, "hyperparameters": {"rate": "0.1"}}),
     (V, "spec.revision", 0),
+    (
+        V,
+        "spec.artifact.compatibility",
+        ["numpy", "numpy>=1.26,<3", "A.b_c-d == 1.5.*", "torch==2.13.0+cpu.x", "x ~= 1.4rc1, != 1.5.post2.dev3"],
+    ),
     *(
         (V, "spec.source", {"type": kind, "branch": "feature/x+y.1", "commit": "0" * 64, "tag": "v1"})
         for kind in ("CodeRepository", "CodeWorkspace", "ModelStudio", "Sdk", "ExternalModel", "ContainerImage")

@@ -48,6 +48,24 @@ class ArtifactProof(Wire):
     after: Annotated[str | None, Field(max_length=128)] = None
 
 
+class ApiDifference(Wire):
+    """One input, output or column; without `old` it is new, without `new` it was removed."""
+
+    name: Annotated[str, Field(max_length=600)]
+    old: Annotated[str | None, Field(max_length=256)] = None
+    new: Annotated[str | None, Field(max_length=256)] = None
+    breaking: bool
+    """Whether callers of the old interface can notice."""
+
+
+class RequirementDifference(Wire):
+    """One package and its versions; without `old` it is new, without `new` it was removed."""
+
+    name: Annotated[str, Field(max_length=256)]
+    old: Annotated[str | None, Field(max_length=256)] = None
+    new: Annotated[str | None, Field(max_length=256)] = None
+
+
 class UpgradeHistoryEntry(Wire):
     """An attempt that has ended."""
 
@@ -73,6 +91,10 @@ class AdapterUpgradeStatus(Wire):
     image_digest: Annotated[str | None, Field(max_length=128)] = None
     """Digest that the image's tag stood for."""
     artifact: ArtifactProof | None = None
+    api_changes: Annotated[tuple[ApiDifference, ...], Field(max_length=64), ATOMIC] = ()
+    """How inputs and outputs differ from those of the version that the new one was derived from."""
+    requirement_changes: Annotated[tuple[RequirementDifference, ...], Field(max_length=256), ATOMIC] = ()
+    """How the image's Python packages differ from those of that version."""
     checks: Checks = ()
     """The verdicts on the new version."""
     attempt_hash: HashText | None = None

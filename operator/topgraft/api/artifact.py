@@ -8,7 +8,7 @@ from pydantic import Field
 
 from topgraft.api.pod import LocalObjectReference
 from topgraft.api.scalars import ObjectName, Sha256, StringMap
-from topgraft.api.wire import BY_NAME, Rule, Wire, rules
+from topgraft.api.wire import ATOMIC, BY_NAME, Rule, Wire, rules
 
 SOURCES = ("persistentVolumeClaim", "image", "configMap", "secret", "nfs", "csi")
 
@@ -30,6 +30,21 @@ VolumeName = Annotated[
     Rule(
         "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
         "must be a DNS label: lower-case letters, digits and '-', at most 50 characters",
+    ),
+]
+
+
+_RELEASE = r"[0-9]+(\.[0-9]+)*"
+_VERSION = rf"{_RELEASE}((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[0-9]+)?"
+_LOCAL = r"(\+[a-z0-9]+(\.[a-z0-9]+)*)?"
+_CLAUSE = rf"((==|!=) ?({_RELEASE}\.\*|{_VERSION}{_LOCAL})|(<=|>=|<|>) ?{_VERSION}|~= ?[0-9]+\.{_VERSION})"
+SPECIFIER = rf"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?( ?{_CLAUSE}( ?, ?{_CLAUSE})*)?$"
+Specifier = Annotated[
+    str,
+    Field(min_length=1, max_length=256),
+    Rule(
+        f"self.matches(r'{SPECIFIER}')",
+        "must be a package and its versions after PEP 440, such as numpy>=1.26,<3: without extras, markers and URLs",
     ),
 ]
 
@@ -125,6 +140,8 @@ class Artifact(Wire):
     ]
     digest: Sha256 | None = None
     """The tree digest that the artifacts must have, as status.artifact.digest shows it."""
+    compatibility: Annotated[tuple[Specifier, ...], Field(max_length=64), ATOMIC] = ()
+    """Versions of Python packages that the artifacts need, such as numpy>=1.26,<3; an image without them is refused."""
     verify: Literal["Full", "Quick"] = "Full"
     """Full: every byte is read for each new version. Quick: files with the size, times and place of the last reading
     count as unchanged, and are read slowly after the switch."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from topgraft.api.adapter import Adapter
 from topgraft.api.artifact import Artifact
@@ -98,6 +99,10 @@ class ModelVersionSpec(Wire):
     """Deprecated: what the version was imported from. Immutable."""
 
 
+PackageText = Annotated[str, Field(max_length=256), AfterValidator(sys.intern)]
+"""`name==version`. Kept once in memory: the versions of a model have most of their packages in common."""
+
+
 class ArtifactStatus(Wire):
     """The artifacts as they were read."""
 
@@ -171,6 +176,8 @@ class ModelVersionStatus(Wire):
     api: Api | None = None
     api_digest: Annotated[str | None, Field(max_length=128)] = None
     """Digest of the api, also when that is too long to report."""
+    requirements: Annotated[tuple[PackageText, ...], Field(max_length=512), ATOMIC] = ()
+    """The Python packages of the image as name==version; at most 512 of them."""
     failure: Failure | None = None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
-from topgraft.api.modelversion import ApiItem, Column, ModelVersion
+from topgraft.api.modelversion import ModelVersion
+from topgraft.governance.apidiff import api_changes, breaking
 from topgraft.governance.refusal import Refusal
+from topgraft.governance.requirements import conflicts
 from topgraft.rollout.content import digest
 from topgraft.rollout.image import Image
 from topgraft.rollout.preflight import Report
@@ -42,6 +44,7 @@ def refused(
     checks = (
         _artifact(version, parent, report) if report.artifact is not None else None,
         *(_identity(version, parent, report) if version.spec.adapter.contract == "Topgraft" else ()),
+        _dependencies(version, report),
         None if upgrade is not None and upgrade.spec.allow_api_break else _api(version, parent, report),
     )
     return next((check for check in checks if check), None)
@@ -90,57 +93,23 @@ def _api(version: ModelVersion, parent: ModelVersion | None, report: Report) -> 
         return None
     new = report.contract.api
     if new is None or old.api is None:
-        breaks = ["the interface is too long to be compared item by item, and its digest differs"]
+        breaks = "the interface is too long to be compared item by item, and its digest differs"
     else:
-        breaks = [*breaking_inputs(old.api.inputs, new.inputs), *breaking_outputs(old.api.outputs, new.outputs)]
+        breaks = "; ".join(map(str, breaking(api_changes(old.api, new))))
     if not breaks:
         return None
-    return Refusal("ApiIncompatible", f"{'; '.join(breaks)[:500]}: keep the interface or set spec.allowApiBreak")
+    return Refusal("ApiIncompatible", f"{breaks[:500]}: keep the interface or set spec.allowApiBreak")
 
 
-Item = ApiItem | Column
-
-
-def breaking_inputs(old: Sequence[Item], new: Sequence[Item], kind: str = "input") -> Iterator[str]:
-    """What breaks a caller who sends the old inputs: one removed or of another type, one that is required now."""
-    yield from _changed(old, new, kind, breaking_inputs)
-    before = {item.name: item for item in old}
-    for item in new:
-        known = before.get(item.name)
-        if known is None and _required(item):
-            yield f"{kind} {item.name!r} is new and required"
-        elif known is not None and _required(item) and not _required(known):
-            yield f"{kind} {item.name!r} was optional, is required"
-
-
-def breaking_outputs(old: Sequence[Item], new: Sequence[Item], kind: str = "output") -> Iterator[str]:
-    """What breaks a caller who reads the old outputs: one removed, of another type, or no longer always there."""
-    yield from _changed(old, new, kind, breaking_outputs)
-    after = {item.name: item for item in new}
-    for item in old:
-        if item.name in after and _required(item) and not _required(after[item.name]):
-            yield f"{kind} {item.name!r} was always there, is optional"
-
-
-def _changed(
-    old: Sequence[Item],
-    new: Sequence[Item],
-    kind: str,
-    columns: Callable[[Sequence[Item], Sequence[Item], str], Iterator[str]],
-) -> Iterator[str]:
-    after = {item.name: item for item in new}
-    for item in old:
-        now = after.get(item.name)
-        if now is None:
-            yield f"{kind} {item.name!r} was removed"
-            continue
-        for field in ("type", "data_type", "shape"):
-            was, is_now = getattr(item, field, None), getattr(now, field, None)
-            if was != is_now:
-                yield f"{kind} {item.name!r}: {field.replace('data_t', 'dataT')} was {was!r}, is {is_now!r}"
-        if isinstance(item, ApiItem) and isinstance(now, ApiItem):
-            yield from columns(item.columns, now.columns, f"{kind} {item.name!r}: column")
-
-
-def _required(item: Item) -> bool:
-    return item.required is not False
+def _dependencies(version: ModelVersion, report: Report) -> Refusal | None:
+    """Whether the image's packages are those that the artifacts were made for."""
+    asked = version.spec.artifact.compatibility
+    if not asked or report.contract is None:
+        return None
+    if report.contract.requirements is None:
+        text = "spec.artifact.compatibility cannot be checked: the image has too many packages to list them"
+        return Refusal("RequirementsUnknown", f"{text}; install fewer, or a newer topgraft-adapter")
+    if found := conflicts(asked, report.contract.requirements):
+        text = "; ".join(found)[:500]
+        return Refusal("DependencyConflict", f"spec.artifact.compatibility: {text}; build the image with what fits")
+    return None

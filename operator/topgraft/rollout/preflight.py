@@ -16,6 +16,7 @@ from topgraft.rollout.barepod import bare_pod
 from topgraft.rollout.claims import EXCLUSIVE
 from topgraft.rollout.content import wire
 from topgraft.rollout.image import Image, digest_of
+from topgraft.rollout.packages import packages_in
 from topgraft.rollout.podspec import (
     CONTAINER_SECURITY,
     artifact_mounts,
@@ -168,6 +169,8 @@ class Contract(Wire):
     api: Api | None = None
     """Absent where it is too long for a termination message; `api_digest` stands in."""
     api_digest: Annotated[str | None, Field(max_length=128)] = None
+    requirements: tuple[str, ...] | None = None
+    """`name==version` of every package; absent where even the packed list is too long."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,7 @@ def _contract(answer: dict[str, Any] | None) -> tuple[Contract | None, tuple[str
     if answer is None:
         return None, None
     try:
-        return Contract.model_validate(answer), None
+        return Contract.model_validate({**answer, "requirements": packages_in(answer)}), None
     except ValidationError as wrong:
         first = wrong.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -10,7 +10,7 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check
 from topgraft.governance.refusal import Refusal
-from topgraft.rollout import checkstatus
+from topgraft.rollout import changes, checkstatus
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
@@ -21,6 +21,10 @@ from topgraft.rollout.summary import AWAITED, CONTRACT_NONE, HISTORY_LIMIT, STUC
 from topgraft.rollout.target import seniority
 from topgraft.rollout.views import RETRY_AT
 
+BROKEN = (
+    *("ModuleMismatch", "ClassMismatch", "ApiIncompatible", "ContractMissing", "ImportFailed"),
+    *("DependencyConflict", "RequirementsUnknown"),
+)
 SUPERSEDED = "a newer AdapterUpgrade of this Model governs or has governed: nothing to do"
 
 
@@ -98,6 +102,7 @@ def _record(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> dict[str,
         "toVersion": target.version,
         "imageDigest": known.get("imageDigest") or (old.image_digest if same else None),
         "artifact": proof or None,
+        **changes.told(at, version if known else None, old if same else None),
         "checks": checkstatus.on_wire(checkstatus.upgrade_checks(at, upgrade, same=same)),
         "attemptHash": target.attempt or None,
         "startTime": _time(old.start_time if same and old.start_time else started or at.now),
@@ -233,8 +238,7 @@ def _proofs(at: Situation, body: dict[str, Any]) -> Iterator[Says]:
     elif at.failure is not None and at.failure.reason == "ArtifactsChanged":
         yield Says("ArtifactsUnchanged", "False", "ArtifactsChanged", at.failure.message or "")
     version = at.versions.get(at.target.version or "")
-    broken = ("ModuleMismatch", "ClassMismatch", "ApiIncompatible", "ContractMissing", "ImportFailed")
-    if at.failure is not None and at.failure.reason in broken:
+    if at.failure is not None and at.failure.reason in BROKEN:
         yield Says("ContractCompatible", "False", at.failure.reason, at.failure.message or "")
     elif version is not None and version.spec.adapter.contract == "None":
         yield Says("ContractCompatible", "Unknown", "ContractNone", CONTRACT_NONE)

@@ -17,6 +17,8 @@ from topgraft.rollout.progress import Phase, Progress
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.summary import CONTRACT_NONE, ready_says, without_nulls
 
+REQUIREMENTS_LIMIT = 512
+
 
 def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict[str, Any] | None:
     """A version's status. None while it is a candidate without news: nothing is written before there is something."""
@@ -38,6 +40,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
         "adapter": wire(old.adapter) if old.adapter else None,
         "api": wire(old.api) if old.api else None,
         "apiDigest": old.api_digest,
+        "requirements": list(old.requirements) or None,
         "failure": _failure(at, step, version, failing is not None),
     }
     if report is not None and verified and (lost_traffic or body["failure"] is None):
@@ -71,6 +74,7 @@ def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
         ),
         "api": wire(contract.api) if contract and contract.api else None,
         "apiDigest": contract.api_digest if contract else None,
+        "requirements": list((contract.requirements or ())[:REQUIREMENTS_LIMIT]) or None if contract else None,
     }
 
 

@@ -67,6 +67,10 @@ class World:
     hangs; of other tags that all is well."""
     suites: dict[str, int] = field(default_factory=dict)
     """A tag → exit code of the tests in that image; of other tags 0."""
+    apis: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """A tag → the interface that its image tells; other tags tell the same one."""
+    packages: dict[str, list[str]] = field(default_factory=dict)
+    """A tag → the packages in its image; other images tell none."""
     version: int = 0
 
     # -- the user ---------------------------------------------------------------------------------------------------
@@ -296,6 +300,11 @@ class World:
         name = behaviour.partition(":")[2] if behaviour.startswith("class:") else "DigitsAdapter"
         inspected = {"module": "digits_adapter", "className": name, "sdkVersion": "0.1.0", "apiDigest": "sha256:1"}
         inspected["api"] = {"inputs": [{"name": "image", "type": "array", "shape": [-1, 64]}], "outputs": []}
+        tag = image.partition("@")[0].rpartition(":")[2]
+        if tag in self.apis:
+            inspected |= {"api": self.apis[tag], "apiDigest": f"sha256:of-{tag}"}
+        if tag in self.packages:
+            inspected["requirements"] = self.packages[tag]
         digested = self._digest(pod["spec"]["containers"][0].get("args", []))
         image_id = f"{REPOSITORY}@sha256:{abs(hash(image)) % 10**10:064d}"
         pod["status"] = {
