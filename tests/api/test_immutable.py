@@ -42,6 +42,7 @@ OPTIONAL: list[tuple[str, object, str, object]] = [
     ("trainInfo", {"params": {"epochs": "3"}}, ".params", {"epochs": "4"}),
     ("trainInfo", {"dataset": {"name": "digits", "version": "1"}}, ".dataset.version", "2"),
     ("importInfo", {"params": {"toolkit": "joblib"}}, ".params", {}),
+    ("testTag", "v1_testenv", "", "v2_testenv"),
 ]
 PATCHABLE: list[tuple[str, object, object]] = [
     ("visibility", "Private", "Public"),

@@ -228,6 +228,18 @@ REFUSED = [
     Refused(
         V, "spec.lineage.hyperparameters", {"rate": 0.1}, "spec.lineage.hyperparameters.rate", "must be of type string"
     ),
+    Refused(V, "spec.lineage.featureParameters", {"": "1"}, "spec.lineage.featureParameters", "keys of 1 to 253"),
+    *(
+        Refused(V, "spec.testTag", value, "spec.testTag", reason)
+        for value, reason in (
+            ("", "at least 1 chars"),
+            ("v1 testenv", "should match"),
+            ("-v1", "should match"),
+            ("v1.", "should match"),
+            ("v" * 64, "63"),
+        )
+    ),
+    Refused(M, "spec.lineagePolicy", "Deny", "spec.lineagePolicy", '"Enforce", "Warn"'),
     Refused(V, "spec.revision", -1, "spec.revision", "greater than or equal to 0"),
     # Ports
     Refused(M, "spec.serving.ports", ports(("api", 80)), "spec.serving.ports", "must have a port with the name http"),
@@ -487,6 +499,9 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     (V, "spec.adapter", {"image": "vllm", "contract": "None", "args": ["--model", "/artifacts"]}),
     (V, "spec.adapter.module", "a.b_c.d1"),
     (V, "spec.lineage", {"trainingDataHash": DIGEST, "featureParameters": {}, "hyperparameters": {"rate": "0.1"}}),
+    (V, "spec.testTag", "v2.3.1_testenv"),
+    (V, "spec.testTag", "v" * 63),
+    (M, "spec.lineagePolicy", "Enforce"),
     (V, "spec.revision", 0),
     (
         V,

@@ -62,6 +62,8 @@ OWN_WORDS = {
         "ModelVersion",
         "AdapterUpgrade",
         "Production",
+        "Experimental",
+        "Enforce",
         "Topgraft",
         "None",
         "Quick",
@@ -70,6 +72,7 @@ OWN_WORDS = {
     "condition types": {
         *("Ready", "Reconciling", "Stalled", "Available", "RollbackReady", "Ungoverned", "AdapterOverridden"),
         *("Held", "InvalidWindow", "InvalidDefect", "Accepted"),
+        *("Held", "InvalidWindow", "InvalidDefect", "LineageAccepted", "DigestPinned"),
         *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
         *("Verified", "Validated", "MetricsUnavailable", "InfosDelivered"),
     },

@@ -54,6 +54,9 @@ class ModelSpec(Wire):
     strategy: Strategy = Strategy()
     verification: Verification = Field(default_factory=Verification)
     rollback: Rollback = Rollback()
+    lineage_policy: Literal["Enforce", "Warn"] = "Warn"
+    """What becomes of a version that lacks a key of spec.lineage. Enforce: it is not brought in. Warn: it is, and a
+    condition says what it lacks."""
     version_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
     """How many unused versions made by Topgraft are kept."""
 

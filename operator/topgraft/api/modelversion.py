@@ -20,7 +20,7 @@ from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
 Channel = Literal["Production", "PreRelease", "Experimental"]
 
 IMMUTABLE = (
-    *("modelRef", "parentVersion", "revision", "source", "artifact", "adapter", "lineage", "channel"),
+    *("modelRef", "parentVersion", "revision", "source", "artifact", "adapter", "lineage", "channel", "testTag"),
     *("inputInfo", "trainInfo", "importInfo"),
 )
 INVALID_ARGUMENT = "21202 MODEL_INVALID_ARGUMENT"
@@ -35,6 +35,8 @@ _SAME_CONCEPTS = Rule(
     f"spec.{CONCEPTS} is immutable on a ModelVersion ({INVALID_ARGUMENT}): create a new ModelVersion instead",
     f".{CONCEPTS}",
 )
+TestTag = Annotated[str, Field(min_length=1, max_length=63, pattern="^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
+"""A tag of git and of images that is the value of a label, too."""
 
 
 class ModelReference(Wire):
@@ -48,10 +50,10 @@ class Lineage(Wire):
 
     training_data_hash: Sha256 | None = None
     """Hash of the training data: sha256:<64 hex digits>."""
-    feature_parameters: StringMap = {}
-    """Parameters of the feature engineering."""
-    hyperparameters: StringMap = {}
-    """Hyperparameters of the training."""
+    feature_parameters: StringMap | None = None
+    """Parameters of the feature engineering; {} says that there are none."""
+    hyperparameters: StringMap | None = None
+    """Hyperparameters of the training; {} says that there are none."""
 
 
 class ModelVersionSpec(Wire):
@@ -78,7 +80,10 @@ class ModelVersionSpec(Wire):
     lineage: Lineage | None = None
     """What the artifacts were made from. Immutable."""
     channel: Channel = "Production"
-    """Only Production versions are chosen as the base by themselves. Immutable."""
+    """Production: may become the base by itself. PreRelease: serves when a pin or an upgrade names it. Experimental:
+    gets no production traffic, and runs in a sandbox only. Immutable."""
+    test_tag: TestTag | None = None
+    """The tag of the tests that belong to this version, such as v2.3.1_testenv. Immutable."""
     visibility: Visibility | None = None
     """Who may see the version. Informational."""
     metadata: StringMap = {}

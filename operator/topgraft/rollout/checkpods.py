@@ -29,6 +29,7 @@ DEADLINE_MARGIN_SECONDS = 60
 """The program ends by itself at its deadline and says why; the kubelet ends only one that hangs."""
 ARGUMENT_LIMIT = 100_000
 """Bytes of one argument: Linux allows 128 KiB each, and twenty smoke requests may be longer together."""
+TEST_TAG_LABEL = "topgraft.dev/test-tag"
 ADDRESS_LIMIT = 8
 RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
 
@@ -155,7 +156,7 @@ def suite_pod(
         "name": "test",
         "image": image,
         "command": list(suite.command),
-        "env": [*environment(model, version), {"name": "DATASET_VERSION", "value": told[:8]}],
+        "env": [*environment(model, version), {"name": "DATASET_VERSION", "value": told[:8]}, *_test_tag(version)],
         "securityContext": {**CONTAINER_SECURITY, **security},
         "volumeMounts": [*artifact_mounts(version), *scratch_volumes(model)[1]],
         # What a failed suite printed last is what a reader wants to see first.
@@ -170,7 +171,14 @@ def suite_pod(
         show_infos(spec, version.metadata.name)
     body = bare_pod(model, version, suite_name(version.metadata.name), attempt, spec, one_node=one_node)
     body["metadata"]["labels"]["validation"] = f"V{told}_validation"
+    if tag := version.spec.test_tag:
+        body["metadata"]["labels"][TEST_TAG_LABEL] = tag
     return body
+
+
+def _test_tag(version: ModelVersion) -> list[dict[str, str]]:
+    tag = version.spec.test_tag
+    return [{"name": "TOPGRAFT_TEST_TAG", "value": tag}] if tag else []
 
 
 def commit_of(version: ModelVersion, image: str, commit: str | None) -> str:

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from topgraft.rollout.condemned import defective
+from topgraft.rollout.target import GOOD
 
 if TYPE_CHECKING:
     from topgraft.rollout.situation import Situation
-
-GOOD = ("Succeeded", "Restored")
-"""Outcomes in a Model's history of versions that ended their bake."""
 
 
 def fallbacks(at: Situation) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.governance import channels, lineage
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.sourcetypes import source_refusal
 from topgraft.rollout import verification
@@ -16,6 +17,10 @@ from topgraft.rollout.content import digest, wire
 from topgraft.rollout.derive import content_of, derived_body, derived_name, identity, same_content, upgraded_spec
 from topgraft.rollout.policy import rollback_policy
 from topgraft.rollout.views import RETRY_AT
+
+GOOD = ("Succeeded", "Restored")
+"""Outcomes in a Model's history of versions that ended their bake."""
+MESSAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,16 @@ def derived(version: ModelVersion) -> bool:
     return any(owner.kind == "Model" and owner.controller for owner in version.metadata.owner_references)
 
 
-def eligible(version: ModelVersion) -> bool:
+def objection(model: Model, version: ModelVersion) -> Refusal | None:
+    """Why a version may not be brought in, whoever names it."""
+    return channels.objection(version) or lineage.objection(model, version)
+
+
+def eligible(model: Model, version: ModelVersion) -> bool:
     """A user-made version that may become the base without being named."""
-    return not derived(version) and version.spec.channel == "Production" and version.metadata.deletion_timestamp is None
+    if derived(version) or version.spec.channel != "Production" or version.metadata.deletion_timestamp is not None:
+        return False
+    return objection(model, version) is None
 
 
 def rank(version: ModelVersion) -> tuple[int, int, str]:
@@ -113,7 +125,9 @@ def choose_base(model: Model, versions: dict[str, ModelVersion], *, since: str |
     newer = [
         v
         for v in versions.values()
-        if eligible(v) and v.metadata.name != recorded and (recorded is None or _is_newer(v, current, model, past))
+        if eligible(model, v)
+        and v.metadata.name != recorded
+        and (recorded is None or _is_newer(v, current, model, past))
     ]
     if not newer:
         if recorded and current is None:
@@ -158,12 +172,30 @@ def choose(
         return target
     elif upgrade is not None and not upgrade.spec.suspend:
         target, plain = _upgraded(model, versions, target, base, upgrade), target
-        if target.refused is not None:
-            target = replace(_without_upgrade(plain, versions, base, serving), refused=target.refused)
+        if (refused := target.refused or _barred(model, versions, target, serving)) is not None:
+            # What an earlier form of the order brought in from a version of its choice stays.
+            kept = replace(plain, version=serving) if upgrade.spec.from_version and serving in versions else None
+            target = replace(kept or _without_upgrade(model, plain, versions, base, serving), refused=refused)
     else:
         held = "Suspended" if upgrade else ""
-        target = replace(_without_upgrade(target, versions, base, serving), held=held)
+        target = replace(_without_upgrade(model, target, versions, base, serving), held=held)
+    if (found := _barred(model, versions, target, serving)) is not None:
+        target = replace(target, version=None, body=None, reason=found.reason, message=found.message)
     return replace(target, attempt=attempt_hash(model, versions, target)) if target.version else target
+
+
+def _barred(model: Model, versions: dict[str, ModelVersion], target: Target, serving: str | None) -> Refusal | None:
+    """Why the target may not be brought in.
+
+    Invariant: a policy never ends what serves, nor bars the way to what served well: it guards what is new.
+    """
+    status = model.status
+    known = {e.version for e in status.history if e.outcome in GOOD} | {status.stable_version, status.previous_version}
+    if target.version is None or target.version in known | {serving}:
+        return None
+    # A version that is yet to be derived has its base's lineage and channel.
+    record = versions.get(target.version) or versions.get(target.base or "")
+    return objection(model, record) if record is not None else None
 
 
 def _pinned(target: Target, versions: dict[str, ModelVersion], pin: str) -> Target:
@@ -188,7 +220,7 @@ def _upgraded(
         if root.name != name and root.version and root.version.spec.adapter.image != versions[name].spec.adapter.image:
             return replace(target, version=root.name, base=root.name, overtaken=True)
     if root.version is None:
-        return _no_version(replace(target, base=root.name), versions)
+        return _no_version(model, replace(target, base=root.name), versions)
     spec = upgraded_spec(root.version, upgrade)
     if same_content(spec, wire(root.version.spec)):
         return replace(target, version=root.name, trigger="Upgrade", base=root.name)
@@ -206,24 +238,37 @@ def _upgraded(
     return made
 
 
-def _without_upgrade(target: Target, versions: dict[str, ModelVersion], base: Base, serving: str | None) -> Target:
+def _without_upgrade(
+    model: Model, target: Target, versions: dict[str, ModelVersion], base: Base, serving: str | None
+) -> Target:
     current = versions.get(serving or "")
     if current is not None and base.name in (current.metadata.name, current.spec.parent_version):
         return replace(target, version=serving)
     if base.version is None:
-        return _no_version(target, versions)
+        return _no_version(model, target, versions)
     return replace(target, version=base.name)
 
 
-def _no_version(target: Target, versions: dict[str, ModelVersion]) -> Target:
+def _no_version(model: Model, target: Target, versions: dict[str, ModelVersion]) -> Target:
     if target.base is not None:
         message = (
             f"the base ModelVersion {target.base!r} was deleted: what serves stays; re-create it or create a newer one"
         )
         return replace(target, reason="BaseVersionMissing", message=message)
-    held_back = sorted(v.metadata.name for v in versions.values() if v.spec.channel != "Production")
-    aside = f" ({', '.join(held_back)}: spec.channel is not Production)" if held_back else ""
-    return replace(target, reason="NoVersion", message=f"no ModelVersion names this Model in spec.modelRef.name{aside}")
+    aside = "; ".join(f"{name}: {why}" for name, why in sorted(_held_back(model, versions)))
+    if aside:
+        return replace(
+            target, reason="NoVersion", message=f"no ModelVersion of this Model may serve: {aside}"[:MESSAGE]
+        )
+    return replace(target, reason="NoVersion", message="no ModelVersion names this Model in spec.modelRef.name")
+
+
+def _held_back(model: Model, versions: dict[str, ModelVersion]) -> Iterator[tuple[str, str]]:
+    for version in versions.values():
+        if version.spec.channel != "Production":
+            yield version.metadata.name, "spec.channel is not Production"
+        elif found := objection(model, version):
+            yield version.metadata.name, found.message
 
 
 def attempt_hash(model: Model, versions: dict[str, ModelVersion], target: Target) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
+from topgraft.governance import lineage
 from topgraft.rollout import condemned
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
@@ -23,7 +24,7 @@ REQUIREMENTS_LIMIT = 512
 def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict[str, Any] | None:
     """A version's status. None while it is a candidate without news: nothing is written before there is something."""
     old, name = version.status, version.metadata.name
-    if name not in at.involved and old.observed_generation == version.metadata.generation and _at_rest(version):
+    if name not in at.involved and old.observed_generation == version.metadata.generation and _at_rest(at, version):
         return None
     # It may lose the traffic before the first look at it that would have recorded what it was let through with.
     lost_traffic = at.decision is not None and at.decision.leaves == "Failed" and at.decision.origin == name
@@ -50,9 +51,15 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
     return without_nulls(body)
 
 
-def _at_rest(version: ModelVersion) -> bool:
+def _at_rest(at: Situation, version: ModelVersion) -> bool:
     """Whether its status says already that it does not serve; thousands of such records must cost nothing."""
-    return any(c.type == "Serving" and c.status == "False" for c in version.status.conditions)
+    told = {c.type: c for c in version.status.conditions}
+    if "Serving" not in told or told["Serving"].status != "False":
+        return False
+    # What a change of the Model's policy changes is told; what an older release did not tell can wait.
+    ready, found = told.get("Ready"), lineage.objection(at.model, version)
+    refused = ready is not None and ready.reason == "LineageMissing"
+    return refused == (found is not None) or version.status.failure is not None
 
 
 def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
@@ -130,8 +137,12 @@ def _version_conditions(at: Situation, step: Progress, version: ModelVersion, bo
         yield Says(
             "Ready", "True", "Serving", f"requests to Model {at.model.metadata.name} are answered by this version"
         )
+    elif found := lineage.objection(at.model, version):
+        yield Says("Ready", "False", found.reason, found.message)
+        yield Says("Stalled", "True", found.reason, found.message)
     else:
         yield Says("Ready", "True", "Recorded", "recorded, not serving now")
+    yield from _governed(at, version, body)
     if digest := (body["artifact"] or {}).get("digest"):
         if (body["artifact"] or {}).get("verifiedTime"):
             yield Says("ArtifactVerified", "True", "DigestComputed", f"tree digest {digest}")
@@ -148,3 +159,22 @@ def _version_conditions(at: Situation, step: Progress, version: ModelVersion, bo
             yield Says("ContractVerified", "True", "InspectPassed", text)
     yield from infos_says(at, version)
     yield Says("Serving", truth(name == at.serving), "Selected" if name == at.serving else "NotSelected")
+
+
+def _governed(at: Situation, version: ModelVersion, body: dict[str, Any]) -> Iterator[Says]:
+    """What the rules about records say of it."""
+    lacking = lineage.lacks(version)
+    if not lacking:
+        yield Says("LineageAccepted", "True", "LineageComplete", "spec.lineage has every key")
+    elif found := lineage.objection(at.model, version):
+        yield Says("LineageAccepted", "False", found.reason, found.message)
+    else:
+        text = f"it {lacking}; the Model's spec.lineagePolicy is Warn: it is used all the same"
+        yield Says("LineageAccepted", "False", "LineageMissing", text)
+    if version.spec.channel == "Production" and body["adapter"]:
+        digest = Image.parse(version.spec.adapter.image).digest or body["adapter"].get("imageDigest")
+        if digest:
+            yield Says("DigestPinned", "True", "ImagePinned", f"its pods run {digest}, whatever becomes of the tag")
+        else:
+            text = "the container runtime told no digest of the image: its pods run what the tag stands for"
+            yield Says("DigestPinned", "False", "DigestUnknown", f"{text}; name it by digest in spec.adapter.image")
