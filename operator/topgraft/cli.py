@@ -13,7 +13,10 @@ from urllib.parse import urlsplit
 from topgraft.checks import tree
 
 USER_VERBS = {
+    "info": "print the infos of the version that serves",
+    "patch-version": "merge, overwrite or remove what can be changed in a version",
     "report-defect": "report a defect of a version; P0 makes the operator leave it",
+    "versions": "list the versions that somebody may see",
 }
 """Verbs with the user's own kubeconfig → help; each is a module of `topgraft.verbs`."""
 

@@ -81,6 +81,7 @@ OWN_WORDS = {
     "verdicts and policies": {"Passed", "Failed", "RollBack"},
     "words of a decision": {"First", "Forward", "Back", "Step", "Standby", "Abandoned"},
     "strategies": {"BlueGreen", "Canary", "Recreate"},
+    "levels of visibility": {"Private", "Org", "Public"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
     | {"Undecided", "Waiting", "Retrying", "Requeued", "Closed", "Restored"},
     "type variables": {"Value", "View", "Key", "Sampled"},
