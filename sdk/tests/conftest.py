@@ -72,6 +72,15 @@ class Server:
         finally:
             connection.close()
 
+    def text(self, path: str) -> str:
+        """What a GET answers, as text."""
+        connection = self.connect()
+        try:
+            connection.request("GET", path, headers={"Connection": "close"})
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
     def infer(self, *rows: list[float], **more: Any) -> tuple[int, Any]:
         return self.ask("POST", "/v2/models/scale/infer", {"inputs": [tensor(*rows)], **more})
 

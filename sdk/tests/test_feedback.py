@@ -109,4 +109,6 @@ def test_a_label_output_that_is_no_output_breaks_the_contract(start):
     server.ended()
     error = server.result()["error"]
     assert error["reason"] == "ContractMissing"
-    assert "label_output = 'digits' is no output of api(); it has scores, digit." in error["message"]
+    assert (
+        "label_output = 'digits' is no output of api() with labels or scores; it has scores, digit." in error["message"]
+    )

@@ -7,8 +7,12 @@ from adapters import Moody, Scale, Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from topgraft_adapter import Array, FileSystem, Object, Parameter
 from topgraft_adapter.errors import InvalidInputError, OutputError
-from topgraft_adapter.inference import infer, metadata
+from topgraft_adapter.inference import Target, metadata
+from topgraft_adapter.v2 import infer
+
+SCALE = Target(Scale(2), Scale.api(), "m", "m-1")
 
 JSON = st.recursive(
     st.none()
@@ -22,7 +26,7 @@ JSON = st.recursive(
 
 
 def ask(adapter, request):
-    return json.loads(infer(adapter, adapter.api(), "m", "m-1", orjson.dumps(request)).body)
+    return json.loads(infer(Target(adapter, adapter.api(), "m", "m-1"), orjson.dumps(request)).body)
 
 
 def rows(*values, **more):
@@ -48,7 +52,7 @@ def test_an_empty_batch_is_answered():
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused(body):
     with pytest.raises(InvalidInputError):
-        infer(Scale(2), Scale.api(), "m", "m-1", body)
+        infer(SCALE, body)
 
 
 @settings(max_examples=300)
@@ -174,23 +178,17 @@ def test_what_is_not_finite_is_refused():
     for body in (b"NaN", b"Infinity", b"1e999"):
         with pytest.raises(InvalidInputError):
             infer(
-                Scale(2),
-                Scale.api(),
-                "m",
-                "m-1",
+                SCALE,
                 b'{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP64","data":[1,2,3,%s]}]}' % body,
             )
 
 
 def test_deep_nesting_is_refused():
     with pytest.raises(InvalidInputError):
-        infer(Scale(2), Scale.api(), "m", "m-1", b"[" * 200_000)
+        infer(SCALE, b"[" * 200_000)
     with pytest.raises(InvalidInputError):
         infer(
-            Scale(2),
-            Scale.api(),
-            "m",
-            "m-1",
+            SCALE,
             b'{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP64","data":' + b"[" * 900 + b"]" * 900 + b"}]}",
         )
 
@@ -202,3 +200,100 @@ def test_predict_gets_the_declared_type():
             return x
 
     assert ask(Typed(1), rows([1, 2, 3, 4], datatype="INT64"))["outputs"][0]["data"] == [1, 2, 3, 4]
+
+
+class ManyTypes(Scale):
+    """Every way to take and to give a value, through run_inference."""
+
+    @classmethod
+    def api(cls):
+        inputs = {
+            "day": Parameter("date"),
+            "words": Parameter("array<string>", default=[]),
+            "bag": Object(),
+            "files": FileSystem(required=False),
+        }
+        outputs = {
+            "day": Parameter("date"),
+            "words": Parameter("array<string>"),
+            "bag": Object(),
+            "files": FileSystem(),
+        }
+        return inputs, outputs
+
+    def predict(self, **_):
+        raise AssertionError
+
+    def run_inference(self, inputs, outputs):
+        outputs.day.write(inputs.day)
+        outputs.words.write([*inputs.words, "end"])
+        outputs.bag.write({"was": inputs.bag})
+        with outputs.files.open("sub/copy.txt", "w") as made:
+            if inputs.files is not None:
+                with inputs.files.open("a.txt", "r") as file:
+                    made.write(file.read())
+
+
+del ManyTypes.predict
+
+
+def one(name, text):
+    return {"name": name, "shape": [1], "datatype": "BYTES", "data": [text]}
+
+
+def test_what_numpy_has_no_type_for_travels_as_text():
+    inputs = [
+        one("day", "2026-01-31"),
+        one("words", '["a","b"]'),
+        one("bag", '{"k":[1,null]}'),
+        one("files", '{"a.txt":"aGk="}'),
+    ]
+    found = {tensor["name"]: tensor["data"] for tensor in ask(ManyTypes(1), {"inputs": inputs})["outputs"]}
+    assert found == {
+        "day": ["2026-01-31"],
+        "words": ['["a","b","end"]'],
+        "bag": ['{"was":{"k":[1,null]}}'],
+        "files": ['{"sub/copy.txt":"aGk="}'],
+    }
+    assert metadata(ManyTypes.api()[0])[2] == {"name": "bag", "datatype": "BYTES", "shape": [1]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (one("day", "31.1.2026"), "no date in ISO 8601"),
+        (one("day", "2026-01-31T00:00:00Z"), "no date in ISO 8601"),
+        (one("words", "a"), "not the JSON text"),
+        (one("words", "[1]"), "is long, not string"),
+        (one("files", '{"../a":"aGk="}'), "cannot be used"),
+        (one("files", '{"/a":"aGk="}'), "cannot be used"),
+        (one("files", '{"a":"aGk=","a/b":"aGk="}'), "cannot be used"),
+        (one("files", '{"a":"%"}'), "no base64"),
+        (one("files", '{"a":1}'), "object of base64"),
+    ],
+)
+def test_texts_that_are_none(changed, message):
+    inputs = {tensor["name"]: tensor for tensor in [one("day", "2026-01-31"), one("bag", "1"), changed]}
+    with pytest.raises(InvalidInputError, match=message):
+        ask(ManyTypes(1), {"inputs": list(inputs.values())})
+
+
+def test_a_parameter_is_checked_and_not_cast():
+    class Count(Scale):
+        @classmethod
+        def api(cls):
+            return {"n": Parameter("integer", default=7)}, {"y": Array("integer", (-1,))}
+
+        def predict(self, n):
+            assert type(n) is int
+            return [n]
+
+    def of(datatype, value):
+        return ask(Count(1), {"inputs": [{"name": "n", "shape": [1], "datatype": datatype, "data": [value]}]})
+
+    assert of("INT64", 3)["outputs"][0]["data"] == [3]
+    assert of("FP32", 3.0)["outputs"][0]["data"] == [3]
+    assert ask(Count(1), {"inputs": []})["outputs"][0]["data"] == [7]
+    for datatype, value in (("FP32", 3.6), ("BYTES", "3"), ("BOOL", True), ("INT64", 2**31)):
+        with pytest.raises(InvalidInputError):
+            of(datatype, value)

@@ -18,7 +18,11 @@ INFER = "/v2/models/scale/infer"
 def test_the_protocols_endpoints(scale):
     assert scale.ask("GET", "/v2/health/live") == (200, {"live": True})
     assert scale.ask("GET", "/v2/health/ready") == (200, {"ready": True})
-    assert scale.ask("GET", "/v2")[1] == {"name": "topgraft-adapter", "version": "0.1.0", "extensions": []}
+    assert scale.ask("GET", "/v2")[1] == {
+        "name": "topgraft-adapter",
+        "version": "0.1.0",
+        "extensions": ["binary_tensor_data"],
+    }
     for path in ("/v2/models/scale", "/v2/models/scale/versions/scale-1"):
         assert scale.ask("GET", path)[1] == {
             "name": "scale",

@@ -6,28 +6,56 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
-DataType = Literal["boolean", "string", "integer", "long", "float", "double"]
-"""`integer` and `float` have 32 bits, `long` and `double` 64."""
+from topgraft_adapter.datatypes import NUMPY_TYPES, DataType, convert, kind_of
 
-DATA_TYPES: tuple[str, ...] = get_args(DataType)
+NO_DEFAULT: Any = object()
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One scalar value: `predict` gets a bool, str, int or float."""
+    """One value: `predict` gets a bool, str, int, float, date, datetime, list, dict or, of `any`, what JSON has.
+
+    It is type-checked, not cast: 3.6 is no integer. With a `default` it is not required, and `predict` gets the default
+    where a request has none.
+    """
 
     data_type: DataType
     required: bool = True
+    default: Any = NO_DEFAULT
+
+    def __post_init__(self) -> None:
+        if self.default is not NO_DEFAULT:
+            object.__setattr__(self, "required", False)
 
 
 @dataclass(frozen=True)
 class Array:
-    """A tensor: `predict` gets a numpy array of this shape, where -1 stands for any length."""
+    """A tensor: `predict` gets a numpy array of this shape, where -1 stands for any length.
+
+    The data type is one of boolean, string, integer, long, float, double.
+    """
 
     data_type: DataType
     shape: tuple[int, ...]
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Object:
+    """Any JSON value: `predict` gets it as it is, and gives one."""
+
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class FileSystem:
+    """A few files: `predict` gets a `ModelStateReader`, a directory that goes when the request is answered.
+
+    On the wire it is an object of base64 contents by relative path.
+    """
+
     required: bool = True
 
 
@@ -42,13 +70,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Tabular:
-    """A table: `predict` gets a dict from column name to a numpy array of shape [rows]."""
+    """A table: `predict` gets a dict from column name to a numpy array of shape [rows].
+
+    Cells are cast to the column's type, as 3.6 → 3. Cells of date, timestamp, any, `array<T>` and `map<K,V>` are Python
+    objects in an array of dtype object. Columns that the api does not name pass through.
+    """
 
     columns: tuple[Column, ...]
     required: bool = True
 
 
-ApiItem: TypeAlias = Parameter | Array | Tabular
+ApiItem: TypeAlias = Parameter | Array | Tabular | Object | FileSystem
 Api: TypeAlias = tuple[Mapping[str, ApiItem], Mapping[str, ApiItem]]
 """Inputs and outputs by name."""
 
@@ -94,13 +126,27 @@ def tensor_names(name: str, item: object) -> list[str]:
 
 
 def _item(name: str, item: ApiItem) -> dict[str, Any]:
-    head: dict[str, Any] = {"name": name, "type": type(item).__name__.lower(), "required": item.required}
+    head: dict[str, Any] = {"name": name, "type": _TYPES[type(item)], "required": item.required}
     if isinstance(item, Tabular):
-        columns = [{"name": c.name, "required": c.required, "dataType": c.data_type} for c in item.columns]
+        columns = [{"name": c.name, "required": c.required, "dataType": _named(c.data_type)} for c in item.columns]
         return {**head, "columns": columns}
     if isinstance(item, Array):
         return {**head, "dataType": item.data_type, "shape": list(item.shape)}
-    return {**head, "dataType": item.data_type}
+    return {**head, "dataType": _named(item.data_type)} if isinstance(item, Parameter) else head
+
+
+_TYPES: dict[type, str] = {
+    Parameter: "parameter",
+    Array: "array",
+    Tabular: "tabular",
+    Object: "object",
+    FileSystem: "fileSystem",
+}
+
+
+def _named(data_type: DataType) -> str:
+    """One way to write each type, whatever spaces the adapter's author likes."""
+    return str(kind_of(data_type))
 
 
 def _item_problems(name: object, item: object) -> list[str]:
@@ -113,14 +159,31 @@ def _item_problems(name: object, item: object) -> list[str]:
     if isinstance(item, Array):
         bad_shape = not item.shape or any(type(length) is not int or length < -1 for length in item.shape)
         shape = [f"shape {item.shape} must hold lengths, -1 for any length."] if bad_shape else []
-        return shape + _type_problems(item.data_type)
+        known = item.data_type in NUMPY_TYPES
+        return shape if known else [*shape, f"data type {item.data_type!r} must be one of {', '.join(NUMPY_TYPES)}."]
     if isinstance(item, Parameter):
-        return _type_problems(item.data_type)
-    return [f"is a {type(item).__name__}; use Parameter, Array or Tabular."]
+        return _type_problems(item.data_type) or _default_problems(item)
+    if isinstance(item, (Object, FileSystem)):
+        return []
+    return [f"is a {type(item).__name__}; use Parameter, Array, Tabular, Object or FileSystem."]
 
 
-def _type_problems(data_type: object) -> list[str]:
-    return [] if data_type in DATA_TYPES else [f"data type {data_type!r} must be one of {', '.join(DATA_TYPES)}."]
+def _type_problems(data_type: DataType) -> list[str]:
+    try:
+        kind_of(data_type)
+    except (ValueError, TypeError) as error:
+        return [f"{error}."]
+    return []
+
+
+def _default_problems(item: Parameter) -> list[str]:
+    if item.default is NO_DEFAULT or item.default is None:
+        return []
+    try:
+        convert(item.default, kind_of(item.data_type), strict=True)
+    except ValueError as error:
+        return [f"the default {item.default!r} {error}."]
+    return []
 
 
 def _by_name(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

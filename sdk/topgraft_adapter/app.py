@@ -1,13 +1,14 @@
-"""The routes of the Open Inference Protocol (V2, REST)."""
+"""The routes: the Open Inference Protocol (V2, REST), /transformJson, feedback and figures."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from time import monotonic
-from typing import Any
 
-import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -16,21 +17,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from topgraft_adapter.errors import InvalidInputError, OutputError, UnknownAnswerError, describe
-from topgraft_adapter.feedback import Feedback
-from topgraft_adapter.inference import metadata
+from topgraft_adapter.context import peft_adapters
+from topgraft_adapter.dialects import V2, Dialect, Envelope, error_response, json_response
+from topgraft_adapter.errors import InvalidInputError, OutputError, OverloadedError, UnknownAnswerError, code_of
+from topgraft_adapter.inference import Answer, Target, metadata
 from topgraft_adapter.logs import log
-from topgraft_adapter.metrics import CONTENT_TYPE, Metrics
-from topgraft_adapter.service import ModelService
+from topgraft_adapter.metrics import CONTENT_TYPE
+from topgraft_adapter.service import MAX_BODY_BYTES, ModelService, log_raised
+from topgraft_adapter.transform import transform
+from topgraft_adapter.v2 import infer
 from topgraft_adapter.version import VERSION
-
-MAX_BODY_BYTES = 50 * 1024 * 1024
 
 # A client that is cut off in the middle of its body mostly sees a reset, not the answer; so a body that is too large is
 # read to its end and thrown away, up to this size.
 _MAX_DISCARDED_BYTES = 4 * MAX_BODY_BYTES
 
-_MAX_MESSAGE = 1000
+_BODY_SECONDS = 60.0
+"""A client that sends more slowly holds a place that others need."""
+
+_HEADER_LENGTH = "Inference-Header-Content-Length"
 
 CONNECTED_AT = "connected_at"
 """Key of the request's state: the monotonic time at which its connection was made."""
@@ -47,7 +52,10 @@ def make_app(service: ModelService) -> Starlette:
             Route("/v2/health/live", routes.live),
             Route("/v2/health/ready", routes.ready),
             Route("/metrics", routes.metrics),
+            Route("/adapters", routes.adapters),
             Route("/feedback", routes.feedback, methods=["POST"]),
+            Route("/transformJson", routes.transform, methods=["POST"]),
+            Route("/liveDeployments/{name}/transformJson", routes.transform, methods=["POST"]),
             *(Route(path, routes.model) for path in (model, version)),
             *(Route(path + "/ready", routes.model_ready) for path in (model, version)),
             *(Route(path + "/infer", routes.infer, methods=["POST"]) for path in (model, version)),
@@ -62,43 +70,46 @@ class Routes:
 
     def __init__(self, service: ModelService) -> None:
         self._service = service
-        self._metrics = Metrics(service.settings.model, service.settings.version)
-        self._feedback = Feedback(service.settings.version)
 
     async def server(self, _request: Request) -> Response:
         """Server metadata."""
-        return _answer({"name": "topgraft-adapter", "version": VERSION, "extensions": []})
+        return json_response({"name": "topgraft-adapter", "version": VERSION, "extensions": ["binary_tensor_data"]})
 
     async def live(self, _request: Request) -> Response:
         """Alive as long as the event loop turns."""
-        return _answer({"live": True})
+        return json_response({"live": True})
 
     async def ready(self, _request: Request) -> Response:
         """Ready once loaded, while the adapter says so, until the server drains."""
         ready = self._service.able() and not self._service.draining
-        return _answer({"ready": ready}, 200 if ready else 503)
+        return json_response({"ready": ready}, 200 if ready else 503)
 
     async def metrics(self, _request: Request) -> Response:
         """Prometheus' text format."""
-        return Response(self._metrics.text(), media_type=CONTENT_TYPE)
+        return Response(self._service.metrics.text(), media_type=CONTENT_TYPE)
+
+    async def adapters(self, _request: Request) -> Response:
+        """The PEFT adapters of this version, as the version declares them."""
+        return json_response({"adapters": [dict(one) for one in peft_adapters()]})
 
     async def feedback(self, request: Request) -> Response:
         """What the right label of an answer would have been."""
+        metrics = self._service.metrics
         try:
-            right, wrong = self._feedback.judge(await _body(request))
+            right, wrong = self._service.feedback.judge(await _body(request, lambda _: None))
         except InvalidInputError as error:
-            return _error(400, str(error))
+            return error_response(400, str(error))
         except UnknownAnswerError as error:
-            self._metrics.unknown()
-            return _error(404, str(error))
-        self._metrics.judged(right, wrong)
-        return _answer({"right": right, "wrong": wrong})
+            metrics.unknown()
+            return error_response(404, str(error))
+        metrics.judged(right, wrong)
+        return json_response({"right": right, "wrong": wrong})
 
     async def model(self, request: Request) -> Response:
         """Model metadata."""
         self._check_name(request)
         inputs, outputs = self._service.contract.api
-        return _answer(
+        return json_response(
             {
                 "name": self._service.settings.model,
                 "versions": [self._service.settings.version],
@@ -112,50 +123,76 @@ class Routes:
         """The same as the server's readiness: there is one model."""
         self._check_name(request)
         ready = self._service.able() and not self._service.draining
-        return _answer({"name": self._service.settings.model, "ready": ready}, 200 if ready else 503)
+        return json_response({"name": self._service.settings.model, "ready": ready}, 200 if ready else 503)
 
     async def infer(self, request: Request) -> Response:
         """Inference. A draining server still answers: requests come until every client has seen the change."""
+        return await self._answered(request, _infer_work, V2())
+
+    async def transform(self, request: Request) -> Response:
+        """Inference in plain JSON values."""
+        return await self._answered(request, _transform_work, Envelope())
+
+    async def _answered(self, request: Request, work: Work, dialect: Dialect) -> Response:
         started = self._service.asked_at = monotonic()
         try:
-            response = await self._infer(request)
+            self._check_name(request)
+            with self._service.admitted() as hold:
+                body = await _body(request, hold)
+                answer = await self._service.answer(work(request, body))
+            response, code = _sent(answer), 200
         except ClientDisconnect:
             # 499 is what proxies write for it; nobody reads the answer.
-            response = Response(status_code=499)
+            response, code = Response(status_code=499), 499
         except HTTPException as error:
-            response = _error(error.status_code, error.detail)
+            response, code = dialect.refused(error.status_code, error.detail), error.status_code
+        except Exception as error:
+            code = code_of(error)
+            if code == HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, OutputError):
+                log_raised(error)
+            response = dialect.failed(error)
         seconds = monotonic() - started
-        self._metrics.observe(response.status_code, seconds)
-        if response.status_code >= 400:
-            level = logging.WARNING if response.status_code >= 500 else logging.INFO
-            log(level, "inference not answered", code=response.status_code, seconds=round(seconds, 4))
+        self._service.metrics.observe(code, seconds)
+        if code >= 400:
+            level = logging.WARNING if code >= 500 else logging.INFO
+            log(level, "inference not answered", code=code, seconds=round(seconds, 4))
         return response
 
-    async def _infer(self, request: Request) -> Response:
-        self._check_name(request)
-        body = await _body(request)
-        if not self._service.able():
-            return _error(503, "The model is not ready.")
-        try:
-            answer = await self._service.infer(body)
-        except InvalidInputError as error:
-            return _error(400, str(error))
-        except OutputError as error:
-            return _error(500, str(error))
-        except Exception as error:
-            log(logging.ERROR, "predict() raised", error)
-            return _error(500, f"predict() raised {describe(error)}")
-        self._metrics.answered(answer.labels)
-        self._feedback.remember(answer.id, answer.labels)
-        return _json(answer.body)
-
     def _check_name(self, request: Request) -> None:
-        name, version = request.path_params["name"], request.path_params.get("version")
         settings = self._service.settings
+        name = request.path_params.get("name", settings.model)
+        version = request.path_params.get("version")
         if name != settings.model:
             raise HTTPException(404, f"There is no model {name[:100]!r} here; this is {settings.model!r}.")
         if version not in (None, settings.version):
             raise HTTPException(404, f"There is no version {version[:100]!r} here; this is {settings.version!r}.")
+
+
+Work = Callable[[Request, bytes], Callable[[Target], Answer]]
+
+
+def _infer_work(request: Request, body: bytes) -> Callable[[Target], Answer]:
+    return partial(infer, body=body, header_length=_header_length(request, body))
+
+
+def _transform_work(_request: Request, body: bytes) -> Callable[[Target], Answer]:
+    return partial(transform, body=body)
+
+
+def _header_length(request: Request, body: bytes) -> int | None:
+    said = request.headers.get(_HEADER_LENGTH)
+    if said is None:
+        return None
+    if not said.isascii() or not said.isdigit() or not 0 < int(said[:20]) <= len(body):
+        raise HTTPException(400, f"{_HEADER_LENGTH} must be the length of the JSON at the start of the body.")
+    return int(said)
+
+
+def _sent(answer: Answer) -> Response:
+    if answer.header_length is None:
+        return Response(answer.body, media_type="application/json")
+    headers = {_HEADER_LENGTH: str(answer.header_length)}
+    return Response(answer.body, 200, headers, "application/octet-stream")
 
 
 class ConnectionAge:
@@ -184,17 +221,31 @@ class ConnectionAge:
         return old or status == HTTPStatus.SERVICE_UNAVAILABLE or self._service.draining
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, hold: Callable[[int], None]) -> bytes:
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise HTTPException(415, f"Content-Encoding {encoding[:40]!r} is not taken: send the body as it is.")
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= MAX_BODY_BYTES:
-            chunks.append(chunk)
-        else:
-            chunks.clear()
-        if size > _MAX_DISCARDED_BYTES:
-            break
+    no_room: OverloadedError | None = None
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                try:
+                    if size <= MAX_BODY_BYTES and no_room is None:
+                        hold(len(chunk))
+                        chunks.append(chunk)
+                    else:
+                        chunks.clear()
+                except OverloadedError as error:
+                    no_room = error
+                if size > _MAX_DISCARDED_BYTES:
+                    break
+    except TimeoutError:
+        raise HTTPException(408, f"The body did not come within {_BODY_SECONDS:g} seconds.") from None
+    if no_room is not None:
+        raise no_room
     if size > MAX_BODY_BYTES:
         raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes; send fewer rows at once.")
     return b"".join(chunks)
@@ -202,23 +253,8 @@ async def _body(request: Request) -> bytes:
 
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    response = _error(error.status_code, error.detail)
-    response.headers.update(error.headers or {})
-    return response
+    return error_response(error.status_code, error.detail, error.headers)
 
 
 async def _internal_error(_request: Request, _error_seen: Exception) -> Response:
-    return _error(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase)
-
-
-def _answer(value: dict[str, Any], code: int = 200) -> Response:
-    return _json(orjson.dumps(value), code)
-
-
-def _error(code: int, message: str) -> Response:
-    # A message may quote a client or an adapter: it may be long, and hold surrogates that JSON text cannot carry.
-    return _json(orjson.dumps({"error": message[:_MAX_MESSAGE].encode(errors="replace").decode()}), code)
-
-
-def _json(content: bytes, code: int = 200) -> Response:
-    return Response(content, code, media_type="application/json")
+    return error_response(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import keyword
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from topgraft_adapter import labels
-from topgraft_adapter.adapter import ModelAdapter
-from topgraft_adapter.api import Api, problems
+from topgraft_adapter.adapter import ModelAdapter, overrides
+from topgraft_adapter.api import NO_DEFAULT, Api, problems
 from topgraft_adapter.errors import FatalError, describe
+from topgraft_adapter.serialization import serializers_of
 
 ADAPTER_VARIABLE = "TOPGRAFT_ADAPTER"
 
@@ -35,9 +37,11 @@ def find_contract() -> Contract:
     found = getattr(_import(module_name), class_name, None)
     if not (isinstance(found, type) and issubclass(found, ModelAdapter)):
         raise _missing(f"{named}: module {module_name} has no class {class_name} that derives from ModelAdapter.")
-    abstract = sorted(found.__abstractmethods__)
-    if abstract:
-        raise _missing(f"{named} does not define {', '.join(abstract)}.")
+    undefined = _undefined(found)
+    if undefined:
+        raise _missing(f"{named} does not define {', '.join(undefined)}.")
+    if overrides(found, "predict") and overrides(found, "run_inference"):
+        raise _missing(f"{named} defines predict and run_inference: keep one.")
     try:
         api = found.api()
     except Exception as error:
@@ -63,8 +67,20 @@ def _import(module_name: str) -> object:
         raise FatalError("ImportFailed", describe(error)) from error
 
 
+def _undefined(adapter: type[ModelAdapter]) -> list[str]:
+    made = serializers_of(adapter) is not None or any(
+        overrides(adapter, way) for way in ("load", "init_container", "init_external")
+    )
+    answers = overrides(adapter, "predict") or overrides(adapter, "run_inference")
+    abstract = set(adapter.__abstractmethods__)
+    return sorted(abstract | ({"load"} if not made else set()) | ({"predict"} if not answers else set()))
+
+
 def _signature_problems(adapter: type[ModelAdapter], api: Api) -> list[str]:
-    inputs, _ = api
+    inputs, outputs = api
+    if overrides(adapter, "run_inference"):
+        names = [name for name in (*inputs, *outputs) if not _is_field(name)]
+        return [f"run_inference() has its inputs and outputs as fields: {name!r} cannot be one." for name in names]
     parameters = list(inspect.signature(adapter.predict).parameters.values())[1:]
     by_name = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -76,9 +92,13 @@ def _signature_problems(adapter: type[ModelAdapter], api: Api) -> list[str]:
             continue
         if name not in inputs:
             found.append(f"predict() needs an argument {name!r}, which is no input of api().")
-        elif not inputs[name].required:
+        elif not inputs[name].required and getattr(inputs[name], "default", NO_DEFAULT) is NO_DEFAULT:
             found.append(f"predict() needs a default for {name!r}, an input that is not required.")
     return found
+
+
+def _is_field(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
 
 
 def _absent(wanted: Iterable[str], given: Iterable[str], takes_any: bool) -> list[str]:

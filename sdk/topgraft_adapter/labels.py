@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from topgraft_adapter.api import Api, ApiItem, Array, Parameter, Tabular, tensor_names
+from topgraft_adapter.api import Api, ApiItem, Array, Parameter, Tabular
 from topgraft_adapter.tensors import Tensor
 
 _MAX_TEXT = 64
+_WHOLE = ("boolean", "string", "integer", "long")
 _FRACTIONS = ("float", "double")
 
 
@@ -27,8 +28,12 @@ def problems(api: Api, named: object) -> list[str]:
     if named is None or named == "":
         return []
     _, outputs = api
-    known = [tensor for name, item in outputs.items() for tensor in tensor_names(name, item)]
-    return [] if named in known else [f"label_output = {named!r} is no output of api(); it has {', '.join(known)}."]
+    known = [tensor for name, item in outputs.items() for tensor in _labelling(name, item)]
+    return (
+        []
+        if named in known
+        else [f"label_output = {named!r} is no output of api() with labels or scores; it has {', '.join(known)}."]
+    )
 
 
 def labels_of(tensor: Tensor) -> list[str]:
@@ -49,8 +54,15 @@ def text(value: Any) -> str:
     return str(value)[:_MAX_TEXT].encode(errors="replace").decode()
 
 
-def _holds_labels(item: ApiItem) -> bool:
+def _labelling(name: str, item: ApiItem) -> list[str]:
+    """The output tensors whose type can be a label or the score of one."""
+    usable = (*_WHOLE, *_FRACTIONS)
     if isinstance(item, Tabular):
-        return False
-    one_per_row = isinstance(item, Parameter) or (isinstance(item, Array) and len(item.shape) == 1)
-    return one_per_row and item.data_type not in _FRACTIONS
+        return [f"{name}.{column.name}" for column in item.columns if column.data_type in usable]
+    return [name] if isinstance(item, (Parameter, Array)) and item.data_type in usable else []
+
+
+def _holds_labels(item: ApiItem) -> bool:
+    if isinstance(item, Parameter):
+        return item.data_type in _WHOLE
+    return isinstance(item, Array) and len(item.shape) == 1 and item.data_type in _WHOLE

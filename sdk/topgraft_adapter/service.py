@@ -1,21 +1,27 @@
-"""The model behind the server: loading, readiness, and predictions in worker threads."""
+"""The model behind the server: loading, readiness, limits, and predictions in worker threads."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from time import monotonic
 
-from topgraft_adapter.adapter import ModelAdapter
 from topgraft_adapter.contract import Contract
-from topgraft_adapter.errors import FatalError, describe
-from topgraft_adapter.inference import Answer, infer
+from topgraft_adapter.errors import FatalError, InferenceTimeoutError, OverloadedError, UnavailableError
+from topgraft_adapter.feedback import Feedback
+from topgraft_adapter.inference import Answer, Target
+from topgraft_adapter.loading import load
 from topgraft_adapter.logs import log
+from topgraft_adapter.metrics import Metrics
 from topgraft_adapter.settings import Settings
-from topgraft_adapter.state import ModelStateReader
 
-_THREADS = 32
+MAX_BODY_BYTES = 50 * 1024 * 1024
+
+MAX_BUFFERED_BYTES = 4 * MAX_BODY_BYTES
+"""What the bodies of all requests that are read, wait or run may hold together."""
 
 
 class ModelService:
@@ -24,54 +30,106 @@ class ModelService:
     def __init__(self, contract: Contract, settings: Settings) -> None:
         self.contract = contract
         self.settings = settings
+        self.metrics = Metrics(settings.model, settings.version)
+        self.feedback = Feedback(settings.version)
         self.draining = False
         self.asked_at = 0.0
         """Monotonic time of the last infer request."""
         self._running: set[Future[Answer]] = set()
-        self._adapter: ModelAdapter | None = None
+        self._given_up: set[Future[Answer]] = set()
+        self._admitted = 0
+        self._buffered = 0
+        self._target: Target | None = None
         self._ready = True
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="predict")
 
     def load(self) -> None:
-        """Load the artifacts. Raises FatalError: LoadFailed."""
+        """Load the artifacts. Raises FatalError."""
         started = monotonic()
         try:
-            adapter = self.contract.adapter.load(ModelStateReader(self.settings.artifact_dir))
-        except BaseException as error:  # load() that calls sys.exit() has failed as well
-            log(logging.ERROR, "load() failed", error, text=describe(error))
-            raise FatalError("LoadFailed", describe(error), exit_code=3) from error
-        if not isinstance(adapter, ModelAdapter):
-            kind = type(adapter).__name__
-            raise FatalError("LoadFailed", f"load() returned a {kind}, not a ModelAdapter.", exit_code=3)
-        self._adapter = adapter
+            adapter = load(self.contract, self.settings.artifact_dir)
+        except FatalError as error:
+            log(logging.ERROR, "load() failed", error.__cause__ or error, text=str(error))
+            raise
+        self._target = Target(adapter, self.contract.api, self.settings.model, self.settings.version)
         log(logging.INFO, "loaded", seconds=round(monotonic() - started, 3))
 
     def able(self) -> bool:
-        """Whether a request can be answered now: loaded, and the adapter says that it is ready."""
-        if self._adapter is None:
+        """Whether a request can be answered now: loaded, the adapter says that it is ready, and a thread is left."""
+        if self._target is None:
             return False
         try:
-            ready = bool(self._adapter.ready())
+            ready = bool(self._target.adapter.ready())
         except Exception as error:
             if self._ready:
                 log(logging.ERROR, "ready() raised", error)
             ready = False
+        # Calls that were given up hold their threads until they return: with the last thread held nothing can answer.
+        ready = ready and len(self._given_up) < self.settings.threads
         if ready != self._ready:
             log(logging.INFO if ready else logging.WARNING, "the adapter changed its readiness", ready=ready)
         self._ready = ready
         return ready
 
-    async def infer(self, body: bytes) -> Answer:
-        """Answer one request in a worker thread, so that health answers stay quick."""
-        assert self._adapter is not None, "callers ask able() first"
-        job = self._threads.submit(
-            infer, self._adapter, self.contract.api, self.settings.model, self.settings.version, body
-        )
+    @contextmanager
+    def admitted(self) -> Iterator[Callable[[int], None]]:
+        """A place for one request. Raises OverloadedError, as does what it gives: a counter of the body's bytes."""
+        if self._admitted >= self.settings.max_concurrency:
+            raise OverloadedError(f"{self._admitted} requests are being answered; ask again in a moment.")
+        self._admitted += 1
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if self._buffered + size > MAX_BUFFERED_BYTES:
+                raise OverloadedError("The requests being answered fill the memory for bodies; ask again in a moment.")
+            held += size
+            self._buffered += size
+
+        try:
+            yield hold
+        finally:
+            self._admitted -= 1
+            self._buffered -= held
+
+    async def answer(self, work: Callable[[Target], Answer]) -> Answer:
+        """Answer one request in a worker thread, so that health answers stay quick.
+
+        Raises UnavailableError, InferenceTimeoutError, or what `work` raises.
+        """
+        if not self.able() or self._target is None:
+            raise UnavailableError("The model is not ready.")
+        job = self._threads.submit(work, self._target)
         self._running.add(job)
-        job.add_done_callback(self._running.discard)
-        return await asyncio.wrap_future(job)
+        job.add_done_callback(self._ended)
+        try:
+            async with asyncio.timeout(self.settings.request_timeout):
+                answer = await asyncio.wrap_future(job)
+        except TimeoutError as error:
+            if job.done() and not job.cancelled():
+                raise  # it is predict() that raised it
+            self._give_up(job)
+            seconds = self.settings.request_timeout
+            raise InferenceTimeoutError(f"predict() did not answer within {seconds:g} seconds.") from error
+        self.metrics.answered(answer.labels)
+        self.feedback.remember(answer.id, answer.labels)
+        return answer
+
+    def _give_up(self, job: Future[Answer]) -> None:
+        if not job.done():
+            self._given_up.add(job)
+            job.add_done_callback(self._given_up.discard)
+            log(logging.ERROR, "predict() takes too long", given_up=len(self._given_up))
+
+    def _ended(self, job: Future[Answer]) -> None:
+        self._running.discard(job)
 
     @property
     def running(self) -> int:
         """How many calls of predict() have not returned, those whose request was given up included."""
         return len(self._running)
+
+
+def log_raised(error: Exception) -> None:
+    """Note what an adapter raised: its type and place, never its text."""
+    log(logging.ERROR, "predict() raised", error)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from topgraft_adapter.api import DataType
+from topgraft_adapter.datatypes import DataType, convert, from_text, kind_of, to_text
 
 Tensor = npt.NDArray[Any]
 
-DATATYPES: dict[DataType, str] = {
+_DATATYPES: dict[DataType, str] = {
     "boolean": "BOOL",
     "string": "BYTES",
     "integer": "INT32",
@@ -21,7 +22,12 @@ DATATYPES: dict[DataType, str] = {
     "float": "FP32",
     "double": "FP64",
 }
-"""The protocol's datatype for each data type of an api."""
+
+
+def datatype_of(data_type: DataType) -> str:
+    """The protocol's datatype for a data type of an api: what numpy has no type for travels as text in BYTES."""
+    return _DATATYPES.get(data_type, "BYTES")
+
 
 _DTYPES: dict[str, npt.DTypeLike] = {
     "BOOL": np.bool_,
@@ -64,16 +70,79 @@ def parse(datatype: object, shape: object, data: object) -> Tensor:
     return (np.concatenate(pieces) if pieces else np.empty(0, dtype)).reshape(lengths)
 
 
+def parse_binary(datatype: object, shape: object, content: bytes | memoryview) -> Tensor:
+    """The tensor from its raw form: row-major, little-endian; of BYTES each element after its length in 4 bytes.
+
+    Raises ValueError.
+    """
+    if not isinstance(datatype, str) or datatype not in _DTYPES:
+        raise ValueError(f"datatype {_shown(datatype)} must be one of {', '.join(_DTYPES)}")
+    lengths = _lengths(shape)
+    if datatype == "BYTES":
+        return objects(_texts(content, math.prod(lengths))).reshape(lengths)
+    dtype = np.dtype(_DTYPES[datatype]).newbyteorder("<")
+    if len(content) != math.prod(lengths) * dtype.itemsize:
+        raise ValueError(f"has {len(content)} bytes, {datatype} of shape {lengths} needs {_size(lengths, dtype)}")
+    if datatype == "BOOL" and any(byte > 1 for byte in bytes(content).translate(None, b"\0\1")):
+        raise ValueError("a BOOL is one byte, 0 or 1")
+    # A copy: the adapter may keep or change its arguments.
+    return np.frombuffer(content, dtype).astype(np.dtype(_DTYPES[datatype])).reshape(lengths)
+
+
+def to_binary(tensor: Tensor) -> bytes:
+    """The raw form of a tensor that `written` made. Raises ValueError for text that is not valid Unicode."""
+    if tensor.dtype.kind != "O":
+        return np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<")).tobytes()
+    encoded = [text.encode() for text in tensor.flat]
+    return b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
+
+
+def _size(lengths: list[int], dtype: np.dtype[Any]) -> int:
+    return math.prod(lengths) * dtype.itemsize
+
+
+def _texts(content: bytes | memoryview, count: int) -> list[str]:
+    if count * 4 > len(content):
+        raise ValueError(f"has {len(content)} bytes, {count} elements of BYTES need {count * 4} at least")
+    found, place = [], 0
+    for _ in range(count):
+        if place + 4 > len(content):
+            raise ValueError("ends in the middle of an element's length")
+        length = int.from_bytes(content[place : place + 4], "little")
+        place += 4 + length
+        if place > len(content):
+            raise ValueError("ends in the middle of an element")
+        found.append(text_of(content[place - length : place]))
+    if place != len(content):
+        raise ValueError(f"has {len(content) - place} bytes after its last element")
+    return found
+
+
+def text_of(content: bytes | memoryview) -> str:
+    """The text of one element of BYTES. Raises ValueError."""
+    try:
+        return str(content, "utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError("holds an element that is not UTF-8: send bytes as base64 text") from error
+
+
 def cast(tensor: Tensor, data_type: DataType) -> Tensor:
     """The tensor in an api's data type: a fraction is cut off for an integer, as 3.6 → 3. Raises ValueError."""
-    dtype = np.dtype(_DTYPES[DATATYPES[data_type]])
+    if data_type not in _DATATYPES:
+        return _read_texts(tensor, data_type)
+    dtype = np.dtype(_DTYPES[_DATATYPES[data_type]])
     if (tensor.dtype.kind == "O") != (dtype.kind == "O"):
         raise ValueError(f"{_family(tensor.dtype)} cannot become {data_type}")
     return _to(tensor, dtype)
 
 
 def from_value(value: object, data_type: DataType) -> Tensor:
-    """A tensor in an api's data type from what an adapter returned. Raises ValueError or TypeError."""
+    """A tensor in an api's data type from what an adapter returned. Raises ValueError or TypeError.
+
+    Dates, times and what only JSON can hold stay Python objects: `written` makes text of them.
+    """
+    if data_type not in _DATATYPES:
+        return _checked_objects(value, data_type)
     if data_type == "string":
         strings = np.asarray(value, dtype=object)
         if not all(isinstance(text, str) for text in strings.flat):
@@ -82,7 +151,47 @@ def from_value(value: object, data_type: DataType) -> Tensor:
     tensor = np.asarray(value)
     if tensor.dtype.kind not in "biuf":
         raise ValueError(f"holds {tensor.dtype}, not {data_type}")
-    return _to(tensor, np.dtype(_DTYPES[DATATYPES[data_type]]))
+    return _to(tensor, np.dtype(_DTYPES[_DATATYPES[data_type]]))
+
+
+def written(tensor: Tensor, data_type: DataType) -> Tensor:
+    """The tensor as it travels: objects as texts. Raises ValueError."""
+    if data_type in _DATATYPES:
+        return tensor
+    kind = kind_of(data_type)
+    return objects(to_text(value, kind) for value in tensor.flat).reshape(tensor.shape)
+
+
+def objects(values: Iterable[Any]) -> Tensor:
+    """A tensor of one dimension that holds the values as they are, lists too."""
+    listed = list(values)
+    made = np.empty(len(listed), dtype=object)
+    for place, value in enumerate(listed):
+        made[place] = value
+    return made
+
+
+def with_holes(values: list[float | None], data_type: DataType) -> Tensor:
+    """Fractions with NaN for None."""
+    return np.array([math.nan if value is None else value for value in values], _DTYPES[_DATATYPES[data_type]])
+
+
+def _read_texts(tensor: Tensor, data_type: DataType) -> Tensor:
+    if tensor.dtype.kind != "O":
+        raise ValueError(f"{_family(tensor.dtype)} cannot become {data_type}, which travels as text in BYTES")
+    kind = kind_of(data_type)
+    return objects(from_text(text, kind) for text in tensor.flat).reshape(tensor.shape)
+
+
+def _checked_objects(value: Any, data_type: DataType) -> Tensor:
+    kind = kind_of(data_type)
+    # numpy's own scalars and times as the Python values that JSON has.
+    listed = value.tolist() if isinstance(value, np.ndarray) else list(value)
+    return objects(convert(_unwrapped(one), kind) for one in listed)
+
+
+def _unwrapped(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def fits(tensor: Tensor, shape: tuple[int, ...]) -> bool:

@@ -145,7 +145,7 @@ class ApiItem(Wire):
     """An input or output of the adapter."""
 
     name: Annotated[str, Field(max_length=253)]
-    type: Literal["parameter", "tabular", "array"]
+    type: Literal["parameter", "tabular", "array", "object", "fileSystem"]
     required: bool | None = None
     data_type: Annotated[str | None, Field(max_length=64)] = None
     columns: Annotated[tuple[Column, ...], Field(max_length=128), ATOMIC] = ()
