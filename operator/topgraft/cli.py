@@ -72,6 +72,7 @@ def _add_operator(parser: argparse.ArgumentParser) -> None:
     add("--max-concurrent-rollouts-per-namespace", type=_positive, metavar="N", help="the same in any one namespace")
     add("--no-armed-standby", dest="armed_standby", action="store_false", help="write no standby EndpointSlices")
     add("--prometheus", type=_http_url, metavar="URL", help="server for spec.verification.metrics.source: Prometheus")
+    add("--gateway-api", action="store_true", help="make HTTPRoutes for Models with spec.serving.httpRoute")
     add("--log-format", choices=("json", "text"), default="json")
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     add("--host", default="0.0.0.0", help="address of /healthz, /readyz and /metrics")  # noqa: S104 - the kubelet asks

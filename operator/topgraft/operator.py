@@ -33,10 +33,12 @@ from topgraft.cluster.reconciler import Reconciler
 from topgraft.cluster.recorder import Recorder
 from topgraft.cluster.refusals import Refusals
 from topgraft.cluster.resync import Resync
+from topgraft.cluster.routes import Routes
 from topgraft.cluster.sampler import Sampler
 from topgraft.cluster.slots import Slots
 from topgraft.rollout.observed import Settings
 from topgraft.rollout.plan import plan
+from topgraft.rollout.routeview import GatewayApi
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Options:
     max_concurrent_rollouts_per_namespace: int | None
     armed_standby: bool
     prometheus: str | None
+    gateway_api: bool
     host: str
     port: int
 
@@ -88,6 +91,9 @@ class Operator:
         settings = Settings(image=options.image, armed_standby=options.armed_standby)
         refusals, clock = Refusals(), Clock()
         self.sampler = Sampler(self.mirror, self.queue.add, clock, options.prometheus)
+        self.routes: Routes | None = None
+        if options.gateway_api:
+            self.routes = Routes(self.client, self.mirror, options.namespaces, self._wake_routed)
         observer = Observer(
             self.client,
             self.mirror,
@@ -96,6 +102,7 @@ class Operator:
             settings=settings,
             clock=clock,
             live=self.sampler.live,
+            gateway_api=lambda: self.routes.state if self.routes else GatewayApi.OFF,
         )
         self.reconciler = Reconciler(
             self.client,
@@ -141,6 +148,8 @@ class Operator:
         self._start("lease", self._hold())
         try:
             await self._unless_stopped(self.resync.fill())
+            if self.routes is not None and not self._stop.is_set():
+                await self._unless_stopped(self.routes.fill())
             if not self._stop.is_set():
                 await self._work()
         finally:
@@ -158,6 +167,9 @@ class Operator:
         self._start("recorder", self.recorder.run())
         self._start("sampler", self.sampler.run())
         self._start("resync", self.resync.repeat())
+        if self.routes is not None:
+            for scope in self.routes.scopes:
+                self._start("routes", self.routes.follow(scope))
         workers = [asyncio.create_task(self.reconciler.work()) for _ in range(self._options.workers)]
         # The caches live as long as the process: the collector need not walk them, which would delay a decision.
         gc.collect()
@@ -203,6 +215,12 @@ class Operator:
                     "install the custom resource definitions (kubectl apply --server-side -f crds/, or the Helm chart)"
                 )
             return
+
+    def _wake_routed(self) -> None:
+        """The Gateway API came or went: the Models that have a route look again."""
+        for key in list(self.mirror.models.owners()):
+            if any(model.spec.serving.http_route for model in self.mirror.models.owned_by(key)):
+                self.queue.add(key)
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` beside the rest; its end, by a failure or by a signal that kopf took, ends the process."""
@@ -258,6 +276,7 @@ def main(arguments: argparse.Namespace) -> int:
         max_concurrent_rollouts_per_namespace=arguments.max_concurrent_rollouts_per_namespace,
         armed_standby=arguments.armed_standby,
         prometheus=arguments.prometheus,
+        gateway_api=arguments.gateway_api,
         host=arguments.host,
         port=arguments.port,
     )

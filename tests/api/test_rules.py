@@ -49,6 +49,13 @@ def expecting(condition: dict[str, object]) -> list[dict[str, object]]:
     return [{"name": "a", "path": "/", "expect": {"jsonPath": [condition]}}]
 
 
+ROUTE, GATEWAY = "spec.serving.httpRoute", {"name": "public"}
+
+
+def route(**fields: object) -> dict[str, object]:
+    return {"parentRefs": [GATEWAY], **fields}
+
+
 REFUSED = [
     # Names of the objects
     Refused(M, "metadata.name", "a" * 54, "metadata.name", "at most 53 characters"),
@@ -261,6 +268,19 @@ REFUSED = [
     Refused(M, "spec.serving.ports", ports(("HTTP", 80)), "spec.serving.ports[0].name", "must be a port's name"),
     Refused(M, "spec.serving.ports", ports(("a" * 16, 80)), "spec.serving.ports[0].name", "15"),
     # Serving
+    Refused(M, ROUTE, {}, "spec.serving.httpRoute.parentRefs", "Required value"),
+    Refused(M, ROUTE, {"parentRefs": []}, "parentRefs", "should have at least 1 items"),
+    Refused(M, ROUTE, {"parentRefs": many(9)}, "parentRefs", "must have at most 8 items"),
+    Refused(M, ROUTE, {"parentRefs": [GATEWAY, GATEWAY]}, "parentRefs", "only once"),
+    Refused(M, ROUTE, {"parentRefs": [{"name": "A"}]}, "parentRefs[0].name", "name of a Kubernetes object"),
+    Refused(M, ROUTE, {"parentRefs": [{**GATEWAY, "port": 0}]}, "parentRefs[0].port", "greater than or equal to 1"),
+    Refused(M, ROUTE, route(hostnames=["a:80"]), "hostnames[0]", "must be a host name such as"),
+    Refused(M, ROUTE, route(hostnames=["A.example"]), "hostnames[0]", "in lower case"),
+    Refused(M, ROUTE, route(hostnames=["a.*.example"]), "hostnames[0]", "must be a host name such as"),
+    Refused(M, ROUTE, route(hostnames=[f"h{i}.example" for i in range(17)]), "hostnames", "must have at most 16 items"),
+    Refused(M, ROUTE, route(pathPrefix="v2"), "pathPrefix", "must be an absolute path"),
+    Refused(M, ROUTE, route(pathPrefix="/a//b"), "pathPrefix", "must be an absolute path"),
+    Refused(M, ROUTE, route(pathPrefix="/a?b"), "pathPrefix", "must be an absolute path"),
     Refused(M, "spec.serving.replicas", -1, "spec.serving.replicas", "greater than or equal to 0"),
     Refused(M, "spec.serving.replicas", "2", "spec.serving.replicas", "must be of type integer"),
     Refused(M, "spec.serving.service.type", "ExternalName", "spec.serving.service.type", '"ClusterIP", "NodePort"'),

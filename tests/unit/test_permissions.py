@@ -61,6 +61,14 @@ def used() -> set[Grant]:
     return {grant for verb, kind, _ in world.writes for grant in needed(verb, kind)}
 
 
+def test_http_routes_are_granted_only_where_they_are_asked_for() -> None:
+    more = grants(one(render("operator.gatewayApi=true"), "ClusterRole")) - granted()
+    wanted = needed("apply", "HTTPRoute") | needed("delete", "HTTPRoute")
+    assert more == wanted | {(kinds.HTTP_ROUTE.group, kinds.HTTP_ROUTE.plural, verb) for verb in READ}
+    operator = one(render("operator.gatewayApi=true"), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    assert "--gateway-api" in operator["args"]
+
+
 def test_every_write_of_a_plan_is_granted(used: set[Grant]) -> None:
     assert used <= granted()
 

@@ -17,6 +17,7 @@ from topgraft.api.pod import (
     Tolerations,
     TopologySpreadConstraints,
 )
+from topgraft.api.route import HttpRoute
 from topgraft.api.scalars import Annotations, DnsLabel, NodeSelector, ObjectName, PodLabels, Quantity
 from topgraft.api.wire import BY_NAME, Rule, Wire, rules
 
@@ -119,6 +120,8 @@ class Serving(Wire):
     ] = DEFAULT_PORTS
     """Ports of the Service; without any: one with the name http and the number 8080."""
     service: ServiceOptions = Field(default_factory=ServiceOptions)
+    http_route: HttpRoute | None = None
+    """Needs the Gateway API in the cluster and the operator's --gateway-api. With it a Canary goes by exact weights."""
     service_account_name: ObjectName | None = None
     image_pull_secrets: ImagePullSecrets = ()
     node_selector: NodeSelector = {}

@@ -104,6 +104,37 @@ class Client:
                 return
             query["continue"] = more
 
+    async def watch(self, kind: Kind, namespace: str | None, version: int, seconds: int) -> AsyncIterator[Object]:
+        """The events (`type`, `object`) after `version`, until the server ends the watch after `seconds`.
+
+        Raises `Expired` when `version` is too old.
+        """
+        query = {"watch": "true", "resourceVersion": str(version), "timeoutSeconds": str(seconds)}
+        if kind.selector:
+            query["labelSelector"] = kind.selector
+        url = kind.url(namespace)
+        headers = {"Accept": JSON}
+        request = await self._api.param_serialize(
+            "GET", url, query_params=list(query.items()), header_params=headers, auth_settings=["BearerToken"]
+        )
+        # The server ends it in time; a connection that died without a word must not be waited on for ever.
+        timeout = aiohttp.ClientTimeout(total=seconds + TIMEOUT, sock_connect=TIMEOUT / 2)
+        try:
+            response = await self._api.call_api(*request, _request_timeout=timeout)
+            raw = response.response
+            try:
+                if response.status >= 400:
+                    raise _error(response.status, await raw.read(), response.headers.get("Retry-After"))
+                buffer = b""
+                async for chunk in raw.content.iter_any():
+                    *lines, buffer = (buffer + chunk).split(b"\n")
+                    for line in filter(None, lines):
+                        yield _event(json.loads(line))
+            finally:
+                raw.close()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise Unavailable(f"watch {url}: {type(error).__name__}: {error}") from error
+
     async def apply(self, kind: Kind, body: Object, guard: str | None = None) -> Object:
         """Server-side apply with force. With `guard` a change since that resourceVersion is a `Conflict`."""
         return await self._apply(kind, _guarded(body, guard) if guard else body)
@@ -225,6 +256,12 @@ class StaleObject(Stale):
     def __init__(self, live: Object | None) -> None:
         super().__init__("the Service carries another decision than the one this write was planned on")
         self.live = live
+
+
+def _event(event: Object) -> Object:
+    if event["type"] == "ERROR":
+        raise _error(int(event["object"].get("code") or 500), json.dumps(event["object"]).encode(), None)
+    return event
 
 
 def _guarded(body: Object, version: str) -> Object:

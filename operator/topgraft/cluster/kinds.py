@@ -39,6 +39,8 @@ POD = Kind("", "v1", "pods", "Pod", OWNED)
 SERVICE = Kind("", "v1", "services", "Service", OWNED)
 ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", OWNED)
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", OWNED, page=SMALL_PAGE)
+HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", OWNED)
+"""Watched apart (`routes`), and only where the operator is told to: not every cluster has this kind."""
 
 CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 EVENT = Kind("", "v1", "events", "Event")
@@ -47,4 +49,4 @@ LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 
 OWN = (MODEL, MODEL_VERSION, ADAPTER_UPGRADE)
 WATCHED = (*OWN, DEPLOYMENT, POD, SERVICE, ENDPOINT_SLICE, CONFIG_MAP)
-BY_NAME = {kind.name: kind for kind in WATCHED}
+BY_NAME = {kind.name: kind for kind in (*WATCHED, HTTP_ROUTE)}

@@ -18,6 +18,7 @@ from topgraft.cluster.kinds import (
     DEPLOYMENT,
     ENDPOINT_SLICE,
     GROUP,
+    HTTP_ROUTE,
     MODEL,
     MODEL_VERSION,
     OWNED,
@@ -26,6 +27,7 @@ from topgraft.cluster.kinds import (
     Kind,
 )
 from topgraft.cluster.queue import Key
+from topgraft.rollout.routeview import HTTPRoute
 from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, Pod, Service
 
 PREFIX = f"{GROUP}/"
@@ -79,6 +81,7 @@ class Mirror:
         self.services = _cache(Service, _by_label)
         self.slices = _cache(EndpointSlice, _by_label)
         self.config_maps = _cache(ConfigMap, _by_label)
+        self.routes = _cache(HTTPRoute, _by_label)
         self._caches: dict[Kind, Cache[Any]] = {
             MODEL: self.models,
             MODEL_VERSION: self.versions,
@@ -88,6 +91,7 @@ class Mirror:
             SERVICE: self.services,
             ENDPOINT_SLICE: self.slices,
             CONFIG_MAP: self.config_maps,
+            HTTP_ROUTE: self.routes,
         }
 
     def watched(self, kind: Kind, obj: Object, *, gone: bool) -> None:

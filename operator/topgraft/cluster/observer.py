@@ -16,6 +16,7 @@ from topgraft.cluster.queue import Key
 from topgraft.cluster.refusals import Refusals
 from topgraft.cluster.slots import Slots
 from topgraft.rollout.observed import Observed, Settings
+from topgraft.rollout.routeview import GatewayApi
 from topgraft.rollout.traffic import Traffic
 from topgraft.rollout.views import PersistentVolumeClaim, Pod
 
@@ -92,6 +93,7 @@ class Observer:
         settings: Settings,
         clock: Clock,
         live: Live = lambda _: None,
+        gateway_api: Callable[[], GatewayApi] = lambda: GatewayApi.OFF,
     ) -> None:
         """`live`: what was read of a Model's live traffic; None where nobody reads any."""
         self._client = client
@@ -101,6 +103,7 @@ class Observer:
         self._clock = clock
         self._settings = settings
         self._live = live
+        self._gateway_api = gateway_api
         self._claims: defaultdict[Key, LiveReads[PersistentVolumeClaim | None]] = defaultdict(LiveReads)
         self._events: defaultdict[Key, LiveReads[str]] = defaultdict(LiveReads)
 
@@ -123,6 +126,8 @@ class Observer:
             services=mirror.services.owned_by(key),
             slices=mirror.slices.owned_by(key),
             config_maps=mirror.config_maps.owned_by(key),
+            routes=mirror.routes.owned_by(key),
+            gateway_api=self._gateway_api(),
             refusals=refusals,
             pod_events=events,
             claims=claims,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from topgraft.rollout import live, verifying
+from topgraft.rollout import live, routing, strategy, verifying
 from topgraft.rollout.contract import artifact_digest
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.preflight import preflight_name
@@ -106,6 +106,8 @@ def preparation_fault(at: Situation) -> Fault | None:
     if candidate is None:
         return None
     found = [*at.faults(candidate.metadata.name), *verifying.obstacles(at)]
+    if strategy.by_route(at) and (hindrance := routing.fault(at)):
+        found.append(hindrance)
     pod, report = at.preflight, at.report(candidate)
     if pod is not None and (pod.status.phase == "Pending" or (report is not None and report.lost)):
         found += faults_of([pod], None, at.seen.pod_events)

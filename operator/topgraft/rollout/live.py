@@ -58,7 +58,7 @@ def watch(at: Situation) -> Watch | None:
         # Read before its first request, so that not a second of its bake is lost.
         versions.append(candidate.metadata.name)
     decision = at.decision
-    if candidate is not None and ready and decision is not None and decision.shares:
+    if candidate is not None and ready and decision is not None and decision.splits:
         versions = [*dict.fromkeys((*versions, candidate.metadata.name))]
         comparisons.append(Comparison(candidate.metadata.name, decision.time, other=at.serving))
     return Watch(at.verification.metrics, at.verification.limits, tuple(versions), tuple(comparisons))

@@ -7,12 +7,12 @@ from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check
-from topgraft.rollout import checkstatus, defect, gate, live, verdicts
+from topgraft.rollout import checkstatus, defect, gate, live, routing, verdicts
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.podspec import labels
 from topgraft.rollout.progress import HELD_STEP, QUEUED_STEP, Phase, Progress, steady
-from topgraft.rollout.sharing import canary_steps
+from topgraft.rollout.sharing import canary_steps, held_since
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.steps import stopped
 from topgraft.rollout.strategy import step as step_of
@@ -104,6 +104,8 @@ def _notices(at: Situation, step: Progress) -> Iterator[Says]:
         yield Says("Held", "True", step.reason, step.message)
     if text := defect.read(at.model.metadata.annotations)[1]:
         yield Says("InvalidDefect", "True", "DefectMalformed", text)
+    if routing.asked(at) is not None:
+        yield routing.verdict(at)
     if text := gate.invalid_windows(at):
         yield Says("InvalidWindow", "True", "TimeZoneUnknown", text)
     if at.target.ungoverned:
@@ -193,7 +195,9 @@ def _step(at: Situation) -> dict[str, Any]:
     begun, given = step_of(at), canary_steps(at)
     if begun is None:
         return {}
-    told: dict[str, Any] = {"step": begun.mode, "stepTime": rfc3339(begun.time)}
+    told: dict[str, Any] = {"step": begun.mode}
+    if since := held_since(at, begun):
+        told["stepTime"] = rfc3339(since)
     if begun.step is not None and begun.step < len(given):
         told |= {"canaryStep": begun.step, "weight": given[begun.step].weight}
     return told

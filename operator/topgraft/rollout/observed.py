@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout.routeview import GatewayApi, HTTPRoute
 from topgraft.rollout.traffic import Traffic
 from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, PersistentVolumeClaim, Pod, Service
 
@@ -42,6 +43,8 @@ class Observed:
     services: tuple[Service, ...] = ()
     slices: tuple[EndpointSlice, ...] = ()
     config_maps: tuple[ConfigMap, ...] = ()
+    routes: tuple[HTTPRoute, ...] = ()
+    gateway_api: GatewayApi = GatewayApi.OFF
     refusals: Mapping[str, str] = field(default_factory=dict)
     pod_events: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, PersistentVolumeClaim | None] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from topgraft.rollout import condemned, defect, live
+from topgraft.rollout import condemned, defect, live, routing
 from topgraft.rollout.checkstatus import report_event
 from topgraft.rollout.children import children
 from topgraft.rollout.conditions import stamp
@@ -41,6 +41,12 @@ def _decide(at: Situation) -> Plan:
     move = None if f"Service/{at.seen.name}" in at.seen.refusals else next_switch(at)
     if move is not None:
         return move
+    made = _settle(at)
+    # The route before all else: after a rollback it still sends requests to what was left.
+    return replace(made, writes=(*routing.route_writes(at), *made.writes))
+
+
+def _settle(at: Situation) -> Plan:
     step = progress(at)
     if step.phase is Phase.DERIVING:
         return Plan(children(at, preparing=False))
@@ -80,6 +86,8 @@ def _look_again(at: Situation, step: Progress) -> float | None:
     ends = at.standby_ends
     if ends is not None and at.previous in at.deployments:
         times.append(ends)
+    if settles := routing.settles(at):
+        times.append(settles)
     # A moment that has passed without effect waits for something else, which an event will tell; no busy looks.
     waits = [(time - at.now).total_seconds() or WAIT_SECONDS for time in times if time >= at.now]
     if step.phase in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED, Phase.REQUEUED) or at.seen.refusals:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from topgraft.rollout import gate, live, sharing, verifying
+from topgraft.rollout import gate, live, routing, sharing, verifying
 from topgraft.rollout.children import rolls
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.health import SLOW, preparation_fault, runs_without_being_ready
@@ -181,6 +181,9 @@ def _preparing(at: Situation) -> Progress:
         return Progress(
             Phase.QUEUED, "Queued", f"{name} waits for its turn: as many rollouts run as the operator allows"
         )
+    if (left := routing.lingering(at)) not in (None, name):
+        text = f"{name} waits until no Gateway sends requests to {left} any more; {at.serving} serves"
+        return Progress(Phase.SETTLING, "RouteSettling", text, until=routing.settles(at))
     if failed := _refusal(at) or verifying.failing(at) or _ended(at):
         return Progress(Phase.PREPARING, failed.reason, failed.message, failed=failed)
     if at_gate(at) and (hold := gate.before_traffic(at)):
@@ -189,7 +192,7 @@ def _preparing(at: Situation) -> Progress:
     running = record is not None and record.retry_time is None and record.step != HELD_STEP
     began = record.start_time if record is not None and running else at.now
     if (begun := step(at)) is not None:
-        began = max(began, sharing.pause_ends(at, begun))
+        began = max(began, sharing.due_since(at, begun))
     deadline = began + timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds)
     fault = preparation_fault(at)
     if at.now >= deadline and not _digesting(at) and not verifying.busy(at):
@@ -209,7 +212,7 @@ def _under_way(at: Situation, name: str, fault: Fault | None, until: datetime) -
     if down:
         return Progress(Phase.PREPARING, "Recreating", down, until=until)
     text = f"{name}: the artifacts are read, the adapter is checked, pods start; {at.serving or 'nothing'} serves"
-    if begun is not None and begun.shares:
+    if begun is not None and begun.splits:
         return _sharing(at, begun, until)
     if strategy(at) == "Recreate":
         text = f"{name}: the artifacts are read, the adapter is checked; then the pods of {at.serving} end first"

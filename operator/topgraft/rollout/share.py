@@ -28,6 +28,11 @@ def share(replicas: int, weight: int) -> Share:
     return Share(max(1, replicas * (100 - weight) // weight), max(1, replicas))
 
 
+def routed_share(replicas: int, weight: int) -> Share:
+    """Pods for `weight` percent of the requests where a route weighs them: the stable version keeps its full size."""
+    return Share(max(1, replicas), max(1, _ceil(replicas * weight, 100)))
+
+
 def surge(replicas: int) -> int:
     """Pods that Rolling may have beyond `replicas`: a quarter, rounded up."""
     return max(1, _ceil(replicas, 4))

@@ -1,4 +1,6 @@
-"""Canary and Rolling: the Service selects the old and the new pods, and the share of the new ones grows.
+"""Canary and Rolling: both versions get requests, and the share of the new one grows.
+
+The Service selects the pods of both; or, in a Canary of a Model with an HTTPRoute, that route weighs the two Services.
 
 The step that is held, and since when, stands in the Service's decision; a restart of the operator changes no pause.
 """
@@ -9,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from topgraft.api.policy import CanaryStep
-from topgraft.rollout import health
-from topgraft.rollout.share import Share, rolled, share, surge
+from topgraft.rollout import health, routing
+from topgraft.rollout.share import Share, rolled, routed_share, share, surge
 from topgraft.rollout.views import Decision
 
 if TYPE_CHECKING:
@@ -28,14 +30,42 @@ def first_size(at: Situation, how: str) -> int:
     given = canary_steps(at)
     if how == "Rolling" or not given:
         return min(max(1, at.replicas), surge(at.replicas))
-    return share(at.replicas, given[0].weight).candidate
+    return pods_for(at, given[0].weight).candidate
+
+
+def by_route(at: Situation, begun: Decision | None = None) -> bool:
+    """Whether a canary's share is given by the HTTPRoute. One that has begun goes on the way on which it began."""
+    return bool(begun.routed) if begun is not None else routing.asked(at) is not None
+
+
+def pods_for(at: Situation, weight: int, begun: Decision | None = None) -> Share:
+    """Pods of both versions while the new one has `weight` percent of the requests."""
+    return routed_share(at.replicas, weight) if by_route(at, begun) else share(at.replicas, weight)
+
+
+def held_since(at: Situation, begun: Decision) -> datetime | None:
+    """Since when the share is given; None while Gateways have not taken it over."""
+    if not begun.routed:
+        return begun.time
+    record = at.model.status.rollout
+    if record is not None and record.step_time is not None:
+        of_this_step = (begun.candidate, begun.attempt, begun.step)
+        if (record.to, record.attempt_hash, record.canary_step) == of_this_step:
+            return record.step_time
+    return at.now if routing.in_force(at) else None
 
 
 def pause_ends(at: Situation, begun: Decision) -> datetime:
     """When the step has been held for long enough; at once where it is no longer in the spec."""
     given, index = canary_steps(at), begun.step or 0
     seconds = given[index].pause_seconds if begun.mode == "Canary" and index < len(given) else 0
-    return begun.time + timedelta(seconds=seconds)
+    since = held_since(at, begun)
+    return at.now + timedelta(seconds=max(1, seconds)) if since is None else since + timedelta(seconds=seconds)
+
+
+def due_since(at: Situation, begun: Decision) -> datetime:
+    """From when the cluster is waited for: for the step itself, and after its pause for what the next one needs."""
+    return begun.time if held_since(at, begun) is None else pause_ends(at, begun)
 
 
 def upcoming(at: Situation, begun: Decision) -> CanaryStep | None:
@@ -48,7 +78,12 @@ def finished(at: Situation, begun: Decision) -> bool:
     """Whether no step is left before all requests go to the candidate."""
     if begun.mode != "Canary":
         return True
-    return upcoming(at, begun) is None and at.now >= pause_ends(at, begun)
+    return upcoming(at, begun) is None and passed(at, begun)
+
+
+def passed(at: Situation, begun: Decision) -> bool:
+    """Whether the step has been held for its time, and is in force."""
+    return at.now >= pause_ends(at, begun) and (not begun.routed or routing.in_force(at))
 
 
 def sizes(at: Situation, begun: Decision, candidate: str) -> dict[str, int]:
@@ -61,11 +96,11 @@ def sizes(at: Situation, begun: Decision, candidate: str) -> dict[str, int]:
 
 def _canary(at: Situation, begun: Decision) -> Share:
     given, index = canary_steps(at), begun.step or 0
-    held = share(at.replicas, given[index].weight) if index < len(given) else Share(at.replicas, at.replicas)
+    held = pods_for(at, given[index].weight, begun) if index < len(given) else Share(at.replicas, at.replicas)
     if at.now < pause_ends(at, begun):
         return held
     after = upcoming(at, begun)
-    grown = share(at.replicas, after.weight).candidate if after else max(1, at.replicas)
+    grown = pods_for(at, after.weight, begun).candidate if after else max(1, at.replicas)
     return Share(held.stable, max(grown, held.candidate))
 
 
@@ -85,6 +120,8 @@ def told(at: Situation, begun: Decision) -> str:
     """One sentence on how the requests are shared now."""
     new, old = at.ready(begun.candidate), at.ready(begun.to)
     text = f"{new} ready pods of {begun.candidate} and {old} of {begun.to} share the requests"
+    if begun.routed:
+        text = f"{text} by HTTPRoute {at.model.metadata.name!r}"
     given, index = canary_steps(at), begun.step or 0
     if begun.mode != "Canary" or index >= len(given):
         return text

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from topgraft.rollout import live, recreate, sharing
-from topgraft.rollout.share import share
+from topgraft.rollout import live, recreate, routing, sharing
 from topgraft.rollout.strategy import backs_off, pods_before_requests, step, strategy
 from topgraft.rollout.termination import MESSAGE_LIMIT
 from topgraft.rollout.verifying import rehearsed
@@ -27,13 +26,17 @@ def abandoned(at: Situation) -> Told | None:
     decision = at.decision
     if decision is None or decision.direction != "Step" or step(at) is not None:
         return None
-    if decision.shares and at.ready(decision.to) == 0 and at.ready(decision.candidate) > 0:
+    if decision.splits and at.ready(decision.to) == 0 and at.ready(decision.candidate) > 0:
         # Whatever is wanted, requests are answered first.
         return None
     failed = at.failure_of(decision.candidate, decision.attempt)
     reason, text = "Superseded", f"{at.wanted} is wanted instead of {decision.candidate}"
     if at.wanted == decision.candidate and decision.attempt == at.goal.attempt:
         reason, text = "EnvironmentNotReady", f"the cluster had no room for the next step of {decision.candidate}"
+        if decision.routed and (hindrance := routing.fault(at)):
+            text = f"the next step of {decision.candidate} was not taken in time: {hindrance.message}"
+        if decision.routed and routing.asked(at) is None:
+            reason, text = "Superseded", "spec.serving.httpRoute, which gave the share, was removed"
     if failed is not None:
         reason, text = failed.reason, failed.message or failed.reason
     return _back(at, decision, reason, text, failed=failed is not None)
@@ -42,7 +45,7 @@ def abandoned(at: Situation) -> Told | None:
 def failed(at: Situation) -> Told | None:
     """The candidate has a share of the requests and is not healthy: it loses it at once."""
     begun = step(at)
-    if begun is None or not begun.shares or not at.policy.automatic:
+    if begun is None or not begun.splits or not at.policy.automatic:
         return None
     fault = sharing.fault(at, begun)
     if fault is None or (at.ready(begun.to) == 0 and at.ready(begun.candidate) > 0):
@@ -60,6 +63,7 @@ def _back(at: Situation, decision: Decision, reason: str, text: str, *, failed: 
         message=text[:MESSAGE_LIMIT],
         leaves="Failed" if failed else "Abandoned",
         mode="Recreate" if decision.mode == "Recreate" else None,
+        routed=decision.routed,
         time=at.now,
     )
     return back, ("Warning", "RolledBack") if failed else ("Normal", "SwitchedBack")
@@ -93,26 +97,32 @@ def onward(at: Situation, *, verified: bool) -> Told | None:
     if how == "Rolling":
         text = f"the pods of {name} take the place of those of {at.serving}, a few at a time"
         return _step(at, "Rolling", "Rolling", text)
+    if sharing.by_route(at) and not routing.in_force(at):
+        return None
     return _canary_step(at, 0)
 
 
 def _next_canary_step(at: Situation, begun: Decision) -> Told | None:
     after, name = sharing.upcoming(at, begun), begun.candidate or ""
-    if after is None or at.now < sharing.pause_ends(at, begun) or sharing.fault(at, begun) is not None:
+    if after is None or not sharing.passed(at, begun) or sharing.fault(at, begun) is not None:
         return None
-    if at.ready(name) < share(at.replicas, after.weight).candidate:
+    if at.ready(name) < sharing.pods_for(at, after.weight, begun).candidate:
         return None
     return _canary_step(at, (begun.step or 0) + 1)
 
 
 def _canary_step(at: Situation, index: int) -> Told:
     weight = sharing.canary_steps(at)[index].weight
-    pods = share(at.replicas, weight)
-    text = f"{weight} % of the requests: {pods.candidate} of {pods.candidate + pods.stable} pods ({pods.percent} %)"
-    return _step(at, "Canary", "CanaryStep", text, index)
+    begun = step(at)
+    pods = sharing.pods_for(at, weight, begun)
+    text = f"{weight} % of the requests: {pods.candidate} of {pods.candidate + pods.stable} pods"
+    if sharing.by_route(at, begun):
+        text = f"{text}, by HTTPRoute {at.model.metadata.name!r}"
+        return _step(at, "Canary", "CanaryStep", text, index, routed=True)
+    return _step(at, "Canary", "CanaryStep", f"{text} ({pods.percent} %)", index)
 
 
-def _step(at: Situation, mode: Mode, reason: str, text: str, index: int | None = None) -> Told:
+def _step(at: Situation, mode: Mode, reason: str, text: str, index: int | None = None, *, routed: bool = False) -> Told:
     assert at.serving is not None
     assert at.candidate is not None
     decision = Decision(
@@ -124,6 +134,7 @@ def _step(at: Situation, mode: Mode, reason: str, text: str, index: int | None =
         mode=mode,
         candidate=at.candidate.metadata.name,
         step=index,
+        routed=routed or None,
         time=at.now,
         baseline=live.baseline(at),
     )
@@ -134,7 +145,7 @@ def complete(at: Situation) -> bool:
     """Whether the strategy has no step left before the candidate takes all requests."""
     begun = step(at)
     if begun is not None:
-        return sharing.finished(at, begun) and not (begun.shares and sharing.fault(at, begun))
+        return sharing.finished(at, begun) and not (begun.splits and sharing.fault(at, begun))
     return strategy(at) == "BlueGreen"
 
 

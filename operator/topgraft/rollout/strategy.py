@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from topgraft.rollout import gate, recreate, sharing
+from topgraft.rollout import gate, recreate, routing, sharing
 from topgraft.rollout.views import Decision
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ def step(at: Situation) -> Decision | None:
     """The step that the candidate is at; None before the first one, and once another version or attempt is wanted."""
     decision, candidate = at.decision, at.candidate
     if decision is None or decision.direction != "Step" or candidate is None or backs_off(at):
+        return None
+    if decision.routed and routing.asked(at) is None:
         return None
     wanted = (candidate.metadata.name, at.goal.attempt)
     return decision if (decision.candidate, decision.attempt) == wanted else None
@@ -53,12 +55,24 @@ def pods_before_requests(at: Situation) -> int:
     return sharing.first_size(at, how) if how in ("Canary", "Rolling") else max(1, at.replicas)
 
 
+def by_route(at: Situation) -> bool:
+    """Whether the candidate gets its share by the Model's HTTPRoute."""
+    return strategy(at) == "Canary" and sharing.by_route(at, step(at))
+
+
 def resized(at: Situation, sizes: dict[str, int], *, preparing: bool) -> dict[str, int]:
-    """The sizes of a rollout of two complete copies, as the strategy changes them."""
+    """The sizes of a rollout of two complete copies, as the strategy changes them. What a Gateway may still send
+    requests to stays as it is."""
+    sizes, left = _resized(at, sizes, preparing=preparing), routing.lingering(at)
+    live = at.deployments.get(left or "")
+    return {left: live.spec.replicas, **sizes} if left and live else sizes
+
+
+def _resized(at: Situation, sizes: dict[str, int], *, preparing: bool) -> dict[str, int]:
     decision, candidate = at.decision, at.candidate
     if decision is None:
         return sizes
-    if decision.shares and (step(at) is None or not preparing):
+    if decision.splits and (step(at) is None or not preparing):
         # Until the Service has left it the share of an abandoned candidate stays, and no third version gets one.
         return _kept(at, decision)
     if candidate is not None and preparing and not at.baking:

@@ -182,6 +182,7 @@ def _forward(at: Situation) -> Move | None:
         reason="InitialDeployment" if first else at.goal.trigger,
         message="verified and ready",
         mode=None if how == "BlueGreen" else how,
+        routed=at.decision.routed if at.decision is not None and step(at) is not None else None,
         time=at.now,
         baseline=live.baseline(at),
     )

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check, Verification
-from topgraft.rollout import candidate, checkpods, verdicts
+from topgraft.rollout import candidate, checkpods, routing, verdicts
 from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive, on_one_node, shares_node
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.instructions import Apply, Write
-from topgraft.rollout.strategy import pods_before_requests, strategy
+from topgraft.rollout.strategy import by_route, pods_before_requests, strategy
 from topgraft.rollout.verdicts import Outcome
 from topgraft.rollout.verification import asks_requests, verification_policy
 from topgraft.rollout.views import Pod
@@ -258,7 +258,9 @@ def verification_writes(at: Situation, *, preparing: bool) -> Iterator[Write]:
     """The candidate's Service and the next pod; none while the version has too few ready pods to be asked."""
     now = at.checking
     active = now is not None and (preparing or not now.gate)
-    yield from candidate.candidate_writes(at, now.name if now is not None and active and now.gate else None)
+    asked = now.name if now is not None and active and now.gate else None
+    shared = at.candidate.metadata.name if at.candidate is not None and preparing and by_route(at) else None
+    yield from candidate.candidate_writes(at, routing.lingering(at) or asked or shared)
     if now is None or not active:
         return
     for name, outcome in outcomes(at, now):

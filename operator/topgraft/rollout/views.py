@@ -260,6 +260,8 @@ class Decision(View):
     candidate: Annotated[str | None, Field(max_length=63)] = None
     step: Annotated[int | None, Field(ge=0, le=100)] = None
     """Which of the canary's steps is held, from 0."""
+    routed: Literal[True] | None = None
+    """The share of a canary, now or until this decision, is given by the Model's HTTPRoute and not by the Service."""
     defect: Annotated[str | None, Field(max_length=256)] = None
     """The report that ordered it, with its version: it has acted, whether or not a status tells so yet."""
     baseline: Baseline | None = None
@@ -267,9 +269,14 @@ class Decision(View):
     time: Annotated[AwareDatetime, Field(gt=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
 
     @property
+    def splits(self) -> bool:
+        """Whether both versions get requests."""
+        return self.direction == "Step" and self.mode in ("Canary", "Rolling")
+
+    @property
     def shares(self) -> bool:
         """Whether the Service selects the pods of both versions."""
-        return self.direction == "Step" and self.mode in ("Canary", "Rolling")
+        return self.splits and not self.routed
 
     def wire(self) -> str:
         dump = self.model_dump(mode="json", by_alias=True, exclude_none=True)

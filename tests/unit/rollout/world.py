@@ -21,6 +21,7 @@ from topgraft.rollout.conditions import rfc3339
 from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Event, Plan, Switch
 from topgraft.rollout.observed import Observed, Settings
 from topgraft.rollout.plan import plan
+from topgraft.rollout.routeview import GatewayApi, HTTPRoute
 from topgraft.rollout.traffic import Traffic
 
 NAMESPACE = "team"
@@ -33,6 +34,7 @@ VIEWS = {
     "Service": views.Service,
     "EndpointSlice": views.EndpointSlice,
     "ConfigMap": views.ConfigMap,
+    "HTTPRoute": HTTPRoute,
 }
 
 
@@ -71,6 +73,9 @@ class World:
     """A tag → the interface that its image tells; other tags tell the same one."""
     packages: dict[str, list[str]] = field(default_factory=dict)
     """A tag → the packages in its image; other images tell none."""
+    gateway_api: GatewayApi = GatewayApi.READY
+    gateways: dict[str, str] = field(default_factory=dict)
+    """Gateway → what its controller does: accepts, refuses, unresolved, dead; of other names it accepts."""
     version: int = 0
 
     # -- the user ---------------------------------------------------------------------------------------------------
@@ -166,6 +171,8 @@ class World:
             elif kind == "Pod" and body["metadata"]["labels"][views.ROLE_LABEL] == "preflight":
                 play = {"verify": self._run_verify, "test": self._run_suite}
                 play.get(body["spec"]["containers"][0]["name"], self._run_preflight)(body)
+            elif kind == "HTTPRoute":
+                self._answer_route(body)
         self._collect()
         self._endpoints()
 
@@ -352,6 +359,31 @@ class World:
             found |= {"digest": known["--known-digest"], "quick": True}
         return found
 
+    def _answer_route(self, body: dict[str, Any]) -> None:
+        """The controllers of the Gateways: each answers for its own parentRef, with the generation that it read."""
+        parents = {json.dumps(p["parentRef"], sort_keys=True): p for p in body.get("status", {}).get("parents", [])}
+        for ref in body["spec"]["parentRefs"]:
+            play = self.gateways.get(ref["name"], "accepts")
+            if play == "dead":
+                continue
+            told = {"Accepted": play != "refuses", "ResolvedRefs": play != "unresolved"}
+            conditions = [
+                {
+                    "type": kind,
+                    "status": "True" if true else "False",
+                    "reason": kind if true else "NotAllowedByListeners",
+                    "message": "",
+                    "observedGeneration": body["metadata"]["generation"],
+                }
+                for kind, true in told.items()
+            ]
+            parents[json.dumps(ref, sort_keys=True)] = {
+                "parentRef": ref,
+                "controllerName": "example.com/gateway",
+                "conditions": conditions,
+            }
+        body["status"] = {"parents": list(parents.values())}
+
     def _endpoints(self) -> None:
         """The EndpointSlice controller: one slice with the ready pods that the Service selects."""
         service = self.objects.get(("Service", MODEL))
@@ -387,6 +419,8 @@ class World:
             services=all_of("Service"),
             slices=all_of("EndpointSlice"),
             config_maps=all_of("ConfigMap"),
+            routes=all_of("HTTPRoute"),
+            gateway_api=self.gateway_api,
             refusals=dict(self.refusals),
             live=self.live,
             may_start=self.may_start,
