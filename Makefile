@@ -5,6 +5,10 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 PY := .venv/bin/python
 READY := .venv/.ready
 COMPILE = .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+# What torch requires and a machine without a GPU never calls (sdk/transformers/cpu_torch.py); and what is here already.
+WITHOUT_GPU := $(addprefix --no-emit-package=, topgraft-adapter cuda-bindings cuda-pathfinder cuda-toolkit triton \
+  nvidia-cublas nvidia-cuda-nvrtc nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver \
+  nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx)
 
 .PHONY: help
 help: ## list the targets
@@ -25,11 +29,11 @@ tools: $(READY) ## kubectl and helm, from the machine or built from their Go mod
 
 .PHONY: test
 test: $(READY) ## everything: lint, unit tests, API tests, cluster tests with real pods
-	@$(PY) hack/check.py lint unit api cluster
+	@$(PY) hack/check.py lint unit heads api cluster
 
 .PHONY: test-full
 test-full: $(READY) ## the same with the long matrices
-	@$(PY) hack/check.py lint unit api cluster --full
+	@$(PY) hack/check.py lint unit heads api cluster --full
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy --strict, import-linter, generated files
@@ -38,6 +42,10 @@ lint: $(READY) ## ruff, mypy --strict, import-linter, generated files
 .PHONY: test-unit
 test-unit: $(READY) ## pure tests, the SDK's and the example's too: no cluster
 	@$(PY) hack/check.py unit
+
+.PHONY: test-heads
+test-heads: $(READY) ## the transformers distribution, in an environment with torch of its own
+	@$(PY) hack/check.py heads
 
 .PHONY: test-api
 test-api: $(READY) ## the CRDs on a real API server, without a node
@@ -75,6 +83,10 @@ constraints: .venv/uv/bin/uv ## pin the newest versions that the pyproject.toml 
 	@$(COMPILE) --upgrade sdk/pyproject.toml constraints/build.in -o sdk/constraints.txt
 	@$(COMPILE) --upgrade pyproject.toml sdk/pyproject.toml constraints/build.in --extra dev \
 	  -c constraints/operator.txt -c sdk/constraints.txt -o constraints/dev.txt
+	@$(COMPILE) --upgrade sdk/transformers/pyproject.toml constraints/build.in $(WITHOUT_GPU) \
+	  -c sdk/constraints.txt -o sdk/transformers/constraints.txt
+	@$(COMPILE) --upgrade sdk/transformers/pyproject.toml constraints/build.in $(WITHOUT_GPU) --extra dev \
+	  -c sdk/transformers/constraints.txt -c constraints/dev.txt -o sdk/transformers/dev.txt
 
 .venv/uv/bin/uv: | $(READY)
 	@.venv/bin/pip install --quiet --target .venv/uv uv

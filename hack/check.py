@@ -1,4 +1,4 @@
-"""Run tiers of checks on one cluster: `python hack/check.py lint unit api cluster`.
+"""Run tiers of checks on one cluster: `python hack/check.py lint unit heads api cluster`.
 
 Lint and unit tests run beside the build and start of the cluster; what times real processes has the machine for itself.
 A cluster that did not run before is stopped at the end, whatever happened; one that ran is used and left alone.
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 import cluster
+import heads
 import images
 from localcluster.settings import ClusterError
 
@@ -191,6 +192,20 @@ def tests(report: Report, programs: Programs, suites: Iterable[Suite], full: boo
         report.add(suite.name, time.monotonic() - began, ok, told)
 
 
+def transformers(report: Report, programs: Programs) -> None:
+    """The tests of sdk/transformers, in the environment that has torch."""
+    with report.part("environment with torch"):
+        python = heads.python()
+    print("\n== sdk/transformers", flush=True)
+    began, options = time.monotonic(), ("-q", "--timeout=120", "--durations=5", "-pno:cacheprovider")
+    command = [python, "-m", "pytest", *options, f"--rootdir={heads.HERE}", heads.HERE / "tests"]
+    status, told = _show(programs, command, {**os.environ, **heads.environment()})
+    report.add("sdk/transformers", time.monotonic() - began, status == 0, told)
+    command = [python, "-m", "mypy", "--strict", f"--config-file={heads.HERE / 'pyproject.toml'}", *heads.SOURCES]
+    status, told = _show(programs, command, {**os.environ, **heads.environment()})
+    report.add("mypy sdk/transformers", time.monotonic() - began, status == 0, told)
+
+
 def _show(programs: Programs, command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """Run it, its output shown; returns the exit status and the last line."""
     last = ""
@@ -234,6 +249,8 @@ def check(tiers: list[str], full: bool, report: Report) -> None:
             beside.append(threads.submit(lint, report, programs, _GENERATED))
         if "unit" in tiers:
             beside.append(threads.submit(tests, report, programs, _UNIT, full))
+        if "heads" in tiers:
+            beside.append(threads.submit(transformers, report, programs))
         if needs_cluster:
             with running(report, control_plane_only="cluster" not in tiers) as target:
                 if "cluster" in tiers:
@@ -253,7 +270,7 @@ def check(tiers: list[str], full: bool, report: Report) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tier", nargs="+", choices=["lint", "unit", "api", "cluster"])
+    parser.add_argument("tier", nargs="+", choices=["lint", "unit", "heads", "api", "cluster"])
     parser.add_argument("--full", action="store_true", help="the long matrices too")
     arguments = parser.parse_args()
     report = Report()
