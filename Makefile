@@ -81,7 +81,8 @@ constraints: .venv/uv/bin/uv ## pin the newest versions that the pyproject.toml 
 	@$(COMPILE) --upgrade constraints/build.in -o constraints/build.txt
 	@$(COMPILE) --upgrade pyproject.toml -o constraints/operator.txt
 	@$(COMPILE) --upgrade sdk/pyproject.toml constraints/build.in -o sdk/constraints.txt
-	@$(COMPILE) --upgrade pyproject.toml sdk/pyproject.toml constraints/build.in --extra dev \
+	@$(COMPILE) --upgrade sdk/pyproject.toml constraints/build.in --extra grpc -c sdk/constraints.txt -o sdk/constraints-grpc.txt
+	@$(COMPILE) --upgrade pyproject.toml sdk/pyproject.toml constraints/build.in --extra dev --extra grpc \
 	  -c constraints/operator.txt -c sdk/constraints.txt -o constraints/dev.txt
 	@$(COMPILE) --upgrade sdk/transformers/pyproject.toml constraints/build.in $(WITHOUT_GPU) \
 	  -c sdk/constraints.txt -o sdk/transformers/constraints.txt

@@ -10,7 +10,7 @@ import sys
 import threading
 from time import monotonic
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -20,7 +20,10 @@ from topgraft_adapter.contract import find_contract
 from topgraft_adapter.errors import FatalError
 from topgraft_adapter.logs import log
 from topgraft_adapter.service import ModelService
-from topgraft_adapter.settings import MAX_DRAIN_SECONDS, read_settings
+from topgraft_adapter.settings import GRPC_VARIABLE, MAX_DRAIN_SECONDS, read_settings
+
+if TYPE_CHECKING:
+    from topgraft_adapter.grpcserver import GrpcServer
 
 # Longer than the idle time of the usual clients' connection pools: it is then the client that closes an idle
 # connection, and no request meets a connection that the server closes in the same moment.
@@ -44,7 +47,7 @@ class AgedProtocol(H11Protocol):
 class AdapterServer(uvicorn.Server):
     """Serves while loading; after SIGTERM it goes on accepting until the cluster has stopped sending requests."""
 
-    def __init__(self, service: ModelService) -> None:
+    def __init__(self, service: ModelService, host: str | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 make_app(service),
@@ -63,12 +66,34 @@ class AdapterServer(uvicorn.Server):
         self._service = service
         self._loaded = False
         self._drain_began = 0.0
+        self._host = host
+        self._grpc: GrpcServer | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen first, then load: until load() has ended the health endpoints already answer."""
         await super().startup(sockets)
+        try:
+            await self._start_grpc()
+        except FatalError as error:
+            self.fatal = error
+            self.should_exit = True
+            return
         # A daemon, because a load() that hangs must not outlive SIGTERM.
         threading.Thread(target=self._load, name="load", daemon=True).start()
+
+    async def _start_grpc(self) -> None:
+        port = self._service.settings.grpc_port
+        if port is None:
+            return
+        try:
+            from topgraft_adapter.grpcserver import GrpcServer  # noqa: PLC0415 - an extra, and slow to import
+        except ModuleNotFoundError as error:
+            message = (
+                f"{GRPC_VARIABLE} is set and {error.name} is missing: install topgraft-adapter[grpc] in the image."
+            )
+            raise FatalError("SettingInvalid", message, exit_code=2) from error
+        self._grpc = GrpcServer(self._service)
+        await self._grpc.start(self._host, port)
 
     def _load(self) -> None:
         try:
@@ -103,8 +128,9 @@ class AdapterServer(uvicorn.Server):
                 server.close()
             await asyncio.sleep(_LAST_CALL_SECONDS)
         began = self._drain_began or monotonic()
-        self.config.timeout_graceful_shutdown = max(1, round(_END_SECONDS - (monotonic() - began)))
-        await super().shutdown(sockets)
+        left = max(1, round(_END_SECONDS - (monotonic() - began)))
+        self.config.timeout_graceful_shutdown = left
+        await asyncio.gather(super().shutdown(sockets), *([self._grpc.stop(left)] if self._grpc else []))
 
 
 def serve(host: str | None) -> int:
@@ -116,7 +142,7 @@ def serve(host: str | None) -> int:
     service = ModelService(find_contract(), settings)
     listener = _listen(host, settings.port)
     log(logging.INFO, "listening", port=settings.port, model=settings.model, version=settings.version)
-    server = AdapterServer(service)
+    server = AdapterServer(service, host)
     asyncio.run(server.serve([listener]))
     if server.fatal:
         raise server.fatal
