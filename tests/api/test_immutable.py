@@ -56,6 +56,7 @@ PATCHABLE: list[tuple[str, object, object]] = [
         {"outputConfig": {"maxConcepts": 1}},
         {"outputConfig": {"minValue": "0.1"}, "fieldsMap": {"a": "b"}},
     ),
+    ("objectives", [{"name": "quality"}], [{"name": "quality", "archived": True}]),
 ]
 CONCEPTS = {"data": {"concepts": [{"id": "zero", "name": "Zero"}, {"id": "one"}]}}
 
@@ -165,3 +166,17 @@ def test_an_upgrade_can_be_edited_in_everything_but_its_model(objects: Objects) 
         "spec.rollback": {"bakeSeconds": 1},
     }.items():
         assert objects.refusal_of_update(changed(body, path, value)) == "", path
+
+
+def test_a_release_keeps_its_version(objects: Objects) -> None:
+    release = {"number": 1, "version": "digits-1"}
+    body = changed(minimal("Model"), "spec.objectives", [{"name": "quality", "releases": [release]}])
+    objects.create(body)
+    place = "spec.objectives.0.releases.0"
+    said = objects.refusal_of_update(changed(body, f"{place}.version", "digits-2"))
+    assert "spec.objectives[0].releases[0].version: Invalid value" in said
+    assert "version must stay what it was when the number was given: make a release with a new number" in said
+    promoted = changed(body, f"{place}.environment", "Production")
+    assert objects.refusal_of_update(promoted) == ""
+    assert objects.refusal_of_update(changed(promoted, f"{place}.environment", "Staging")) == "", "a git revert"
+    assert objects.refusal_of_update(changed(body, "spec.objectives", [])) == ""

@@ -75,6 +75,7 @@ OWN_WORDS = {
         *("Held", "InvalidWindow", "InvalidDefect", "LineageAccepted", "DigestPinned"),
         *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
         *("Verified", "Validated", "MetricsUnavailable", "InfosDelivered", "RouteReady"),
+        *("ReleaseWaiting", "ResubmissionRequired"),
     },
     "days of a window": {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"},
     "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},
@@ -86,6 +87,8 @@ OWN_WORDS = {
     "levels of visibility": {"Private", "Org", "Public"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
     | {"Undecided", "Waiting", "Retrying", "Requeued", "Closed", "Restored"},
+    "submissions and releases": {"Manual", "Metric", "Approve", "Reject", "Rejected", "Pending", "Submitted"}
+    | {"Released", "Archived", "Staging", "Experimental"},
     "type variables": {"Value", "View", "Key", "Sampled"},
     "sources of metrics": {"Pods", "Prometheus", "Continuous"},
 }

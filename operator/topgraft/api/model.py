@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
+from topgraft.api.objective import ObjectiveRecords, Objectives
 from topgraft.api.pod import Words
 from topgraft.api.policy import Rollback, Strategy
 from topgraft.api.scalars import MAX_MESSAGE, Count, Line, NotesText, ObjectName, StringMap, Word
@@ -57,6 +58,8 @@ class ModelSpec(Wire):
     lineage_policy: Literal["Enforce", "Warn"] = "Warn"
     """What becomes of a version that lacks a key of spec.lineage. Enforce: it is not brought in. Warn: it is, and a
     condition says what it lacks."""
+    objectives: Objectives = ()
+    """Goals that versions are submitted to, and the releases made of the submissions."""
     version_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
     """How many unused versions made by Topgraft are kept."""
 
@@ -175,6 +178,8 @@ class ModelStatus(Wire):
     """What live traffic is compared with."""
     defects: Annotated[tuple[Defect, ...], Field(max_length=10), ATOMIC] = ()
     """The last defects that were reported, newest first."""
+    objectives: ObjectiveRecords = ()
+    """What is released of each objective, and was."""
     finished_time: datetime | None = None
     """When the last rollout ended."""
     replicas: Count | None = None

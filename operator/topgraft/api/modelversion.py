@@ -13,6 +13,7 @@ from topgraft.api.artifact import Artifact
 from topgraft.api.infos import ImportInfo, InputInfo, OutputInfo, TrainInfo
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
 from topgraft.api.model import HashText, Message, Reason, Visibility
+from topgraft.api.objective import SubmissionRecords, Submissions
 from topgraft.api.scalars import Count, DnsLabel, Line, NotesText, Sha256, StringMap, Word
 from topgraft.api.source import Source
 from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
@@ -57,8 +58,8 @@ class Lineage(Wire):
 
 
 class ModelVersionSpec(Wire):
-    """Artifacts and adapter. Later only visibility, metadata, license, description, notes and outputInfo can change,
-    and of outputInfo not the concepts."""
+    """Artifacts and adapter. Later only visibility, metadata, license, description, notes, objectives and outputInfo
+    can change, and of outputInfo not the concepts."""
 
     model_config = rules(
         *(immutable("ModelVersion", name, INVALID_ARGUMENT) for name in IMMUTABLE),
@@ -102,6 +103,8 @@ class ModelVersionSpec(Wire):
     """What the version is trained from. Immutable."""
     import_info: ImportInfo | None = None
     """Deprecated: what the version was imported from. Immutable."""
+    objectives: Submissions = ()
+    """The objectives of its Model that the version is submitted to; upgrades submit nothing by themselves."""
 
 
 PackageText = Annotated[str, Field(max_length=256), AfterValidator(sys.intern)]
@@ -184,6 +187,8 @@ class ModelVersionStatus(Wire):
     requirements: Annotated[tuple[PackageText, ...], Field(max_length=512), ATOMIC] = ()
     """The Python packages of the image as name==version; at most 512 of them."""
     failure: Failure | None = None
+    submissions: SubmissionRecords = ()
+    """The submissions to objectives, and how their checks stand."""
 
 
 class ModelVersion(KubernetesObject):

@@ -14,6 +14,10 @@ from topgraft.rollout.views import MODEL_LABEL
 DESCRIPTIVE = ("visibility", "metadata", "license", "description", "notes", "outputInfo")
 FOLLOWED = "topgraft.dev/followed"
 """On a derived version: digest of what it was last given of its base's descriptive fields."""
+SUBMITTED = "objectives"
+"""Invariant: nobody but a person writes to which objectives a version is submitted."""
+OF_THE_BASE = ("parentVersion", "revision", SUBMITTED)
+"""What a base does not hand down."""
 
 
 def owner_of(model: Model) -> list[dict[str, Any]]:
@@ -69,7 +73,7 @@ def derived_labels(model: Model) -> dict[str, str]:
 
 def derived_body(model: Model, base: ModelVersion, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The ModelVersion object of a derived version; its descriptive fields follow the base's."""
-    root = {key: value for key, value in spec.items() if key not in (*DESCRIPTIVE, "parentVersion", "revision")}
+    root = {key: value for key, value in spec.items() if key not in (*DESCRIPTIVE, *OF_THE_BASE)}
     if "source" in root:
         # Which commit and tag the base was made from says nothing of the new adapter's.
         root["source"] = {key: value for key, value in root["source"].items() if key not in ("commit", "tag")}

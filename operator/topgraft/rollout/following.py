@@ -8,7 +8,7 @@ from typing import Any
 from topgraft.api.meta import API_VERSION
 from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout.content import digest, wire
-from topgraft.rollout.derive import DESCRIPTIVE, FOLLOWED, derived_labels, described, owner_of
+from topgraft.rollout.derive import DESCRIPTIVE, FOLLOWED, SUBMITTED, derived_labels, described, owner_of
 from topgraft.rollout.instructions import Apply
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.target import derived
@@ -43,7 +43,7 @@ def _within(part: Any, whole: Any) -> bool:
 
 def _body(at: Situation, version: ModelVersion, wanted: dict[str, Any]) -> dict[str, Any]:
     """The whole object as the operator applies it: what it left out would be taken away."""
-    spec = {name: value for name, value in wire(version.spec).items() if name not in DESCRIPTIVE}
+    spec = {name: value for name, value in wire(version.spec).items() if name not in (*DESCRIPTIVE, SUBMITTED)}
     info, given = version.spec.output_info, dict(wanted)
     if info is not None and info.data is not None:
         # The concepts belong to the weights: those of a base that was made anew are not theirs.

@@ -7,7 +7,7 @@ from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check
-from topgraft.rollout import checkstatus, defect, gate, live, routing, verdicts
+from topgraft.rollout import checkstatus, defect, gate, live, routing, submissions, verdicts
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.podspec import labels
@@ -51,6 +51,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "defects": _defects(at) or None,
         "checks": checkstatus.on_wire(checks),
         "baseline": wire(at.decision.baseline) if at.decision and at.decision.baseline else None,
+        "objectives": submissions.model_records(at) or None,
         "finishedTime": rfc3339(at.now) if at.baked else old.finished_time and rfc3339(old.finished_time),
         "replicas": len(at.pods(at.serving)) if at.serving else 0,
         "selector": ",".join(f"{k}={v}" for k, v in labels(model, at.serving, "serving").items())
@@ -108,6 +109,7 @@ def _notices(at: Situation, step: Progress) -> Iterator[Says]:
         yield routing.verdict(at)
     if text := gate.invalid_windows(at):
         yield Says("InvalidWindow", "True", "TimeZoneUnknown", text)
+    yield from submissions.notices(at)
     if at.target.ungoverned:
         text = "the governing AdapterUpgrade was deleted; what serves stays, deleting is never an order"
         yield Says("Ungoverned", "True", "UpgradeDeleted", text)

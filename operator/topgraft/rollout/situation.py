@@ -10,6 +10,7 @@ from topgraft.api.model import Model, Rollout
 from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.api.verification import Verification
 from topgraft.governance.refusal import Refusal
+from topgraft.governance.submissions import submitted
 from topgraft.rollout import condemned, defect, health, live, quick, verification, verifying
 from topgraft.rollout.bake import Judgement
 from topgraft.rollout.barepod import ATTEMPT
@@ -51,6 +52,10 @@ class Situation:
     @cached_property
     def versions(self) -> dict[str, ModelVersion]:
         return {v.metadata.name: v for v in self.seen.versions}
+
+    @cached_property
+    def submitted(self) -> dict[str, list[ModelVersion]]:
+        return submitted(self.seen.versions)
 
     @cached_property
     def deployments(self) -> dict[str, Deployment]:

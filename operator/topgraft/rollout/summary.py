@@ -8,8 +8,8 @@ from typing import Any
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.progress import Phase, Progress
 
-AWAITED = ("NoVersion", "VersionNotFound")
-"""Reasons of waiting for an object that only a user can bring."""
+AWAITED = ("NoVersion", "VersionNotFound", "NotSubmitted", "CheckNotPassed")
+"""Reasons of waiting for an object or a word that only a user can bring."""
 ACTIVE = (Phase.PREPARING, Phase.WAITING, Phase.QUEUED, Phase.CLOSED, Phase.HELD, Phase.SETTLING, Phase.BAKING)
 STUCK = (Phase.BLOCKED, Phase.BACKOFF, Phase.REQUEUED, Phase.RETRYING)
 HISTORY_LIMIT = 10

@@ -9,7 +9,7 @@ from typing import Any
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
-from topgraft.governance import channels, lineage
+from topgraft.governance import channels, lineage, releases
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.sourcetypes import source_refusal
 from topgraft.rollout import verification
@@ -120,6 +120,8 @@ def choose_base(model: Model, versions: dict[str, ModelVersion], *, since: str |
     the base: what was base before (history) does not become it again by a fresh creation time.
     """
     recorded = since or model.status.base_version
+    if (released := _released(model, versions, recorded)) is not None:
+        return released
     current = versions.get(recorded or "")
     past = {entry.version for entry in model.status.history}
     newer = [
@@ -140,6 +142,18 @@ def choose_base(model: Model, versions: dict[str, ModelVersion], *, since: str |
         message = f"ModelVersions {names} are equally new: give them different values in spec.revision"
         return Base(current, recorded, "BaseAmbiguous", message)
     return Base(newest, newest.metadata.name)
+
+
+def _released(model: Model, versions: dict[str, ModelVersion], recorded: str | None) -> Base | None:
+    """The base where an objective releases to Production. One that waits for its first release keeps what it has."""
+    found = releases.production(model, versions)
+    if found.current is not None:
+        return Base(versions.get(found.current.version), found.current.version)
+    if found.blocked is None:
+        return None
+    if recorded is None:
+        return Base(None, None, found.blocked.reason, found.blocked.message)
+    return Base(versions.get(recorded), recorded)
 
 
 def _is_newer(version: ModelVersion, current: ModelVersion | None, model: Model, past: set[str]) -> bool:
@@ -217,7 +231,7 @@ def _upgraded(
             return replace(target, reason="VersionNotFound", message=message)
         newest = choose_base(model, versions, since=name)
         root = Base(versions[name], name) if newest.version is None or newest.reason else newest
-        if root.name != name and root.version and root.version.spec.adapter.image != versions[name].spec.adapter.image:
+        if root.name != name and root.version and _carries_another(root.version, versions[name]):
             return replace(target, version=root.name, base=root.name, overtaken=True)
     if root.version is None:
         return _no_version(model, replace(target, base=root.name), versions)
@@ -236,6 +250,12 @@ def _upgraded(
         message = f"ModelVersion {name!r} exists with other content: delete or rename it"
         return replace(target, base=root.name, reason="VersionNameTaken", message=message)
     return made
+
+
+def _carries_another(newest: ModelVersion, version: ModelVersion) -> bool:
+    """Whether newer weights came with an adapter of their own; a version made of `version` did not bring any."""
+    made = newest.spec.parent_version == version.metadata.name and derived(newest)
+    return not made and newest.spec.adapter.image != version.spec.adapter.image
 
 
 def _without_upgrade(

@@ -10,7 +10,7 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check
 from topgraft.governance.refusal import Refusal
-from topgraft.rollout import changes, checkstatus
+from topgraft.rollout import changes, checkstatus, submissions
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
@@ -183,6 +183,7 @@ def _governing(at: Situation, step: Progress, body: dict[str, Any]) -> Iterator[
         if step.phase is Phase.BAKING:
             yield Says("Healthy", "Unknown", "Baking", text)
     yield from _proofs(at, body)
+    yield from submissions.upgrade_says(at)
     checks = tuple(Check.model_validate(check) for check in body["checks"] or ())
     current = at.checking is not None and at.checking.name == at.target.version
     yield from checkstatus.verified_says(at, checks, current=current)

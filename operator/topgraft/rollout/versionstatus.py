@@ -7,7 +7,7 @@ from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.governance import lineage
-from topgraft.rollout import condemned
+from topgraft.rollout import condemned, submissions
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
@@ -24,7 +24,8 @@ REQUIREMENTS_LIMIT = 512
 def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict[str, Any] | None:
     """A version's status. None while it is a candidate without news: nothing is written before there is something."""
     old, name = version.status, version.metadata.name
-    if name not in at.involved and old.observed_generation == version.metadata.generation and _at_rest(at, version):
+    told = old.observed_generation == version.metadata.generation and not submissions.news(at, version)
+    if name not in at.involved and told and _at_rest(at, version):
         return None
     # It may lose the traffic before the first look at it that would have recorded what it was let through with.
     lost_traffic = at.decision is not None and at.decision.leaves == "Failed" and at.decision.origin == name
@@ -43,6 +44,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
         "apiDigest": old.api_digest,
         "requirements": list(old.requirements) or None,
         "failure": _failure(at, step, version, failing is not None),
+        "submissions": submissions.version_records(at, version) or None,
     }
     if report is not None and verified and (lost_traffic or body["failure"] is None):
         body |= _verification(at, version)
@@ -158,6 +160,7 @@ def _version_conditions(at: Situation, step: Progress, version: ModelVersion, bo
             )
             yield Says("ContractVerified", "True", "InspectPassed", text)
     yield from infos_says(at, version)
+    yield from submissions.says(at, version)
     yield Says("Serving", truth(name == at.serving), "Selected" if name == at.serving else "NotSelected")
 
 
