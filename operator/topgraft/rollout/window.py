@@ -15,8 +15,9 @@ from topgraft.api.policy import MaintenanceWindow
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 BACK = 2
 """Days to look back: a window lasts up to 24 hours, and a clock change may have let it begin an hour late."""
-AHEAD = 8
-"""Days to look ahead: every window begins once in a week, and the local date may be a day behind."""
+AHEAD = 9
+"""Days to look ahead, from a day before: every window begins once in a week, and a clock change in between may put the
+local date of that time yesterday another day back."""
 
 
 def is_open(windows: Iterable[MaintenanceWindow], now: datetime) -> bool:

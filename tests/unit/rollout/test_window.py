@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from topgraft.api.policy import MaintenanceWindow
 from topgraft.rollout.window import is_open, next_opening, unknown_zones
@@ -97,6 +97,7 @@ def test_an_unknown_zone_never_opens_and_is_named(zone: str) -> None:
     assert next_opening(windows[1:], utc("2026-11-22T12:00:00")) is None
 
 
+@example({"Mon"}, (0, 0), 1, BERLIN, datetime(2020, 3, 23, tzinfo=UTC))
 @given(
     days=st.sets(st.sampled_from(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")), min_size=1),
     start=st.tuples(st.integers(0, 23), st.integers(0, 59)),
