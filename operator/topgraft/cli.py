@@ -15,6 +15,7 @@ from topgraft.checks import tree
 USER_VERBS = {
     "info": "print the infos of the version that serves",
     "patch-version": "merge, overwrite or remove what can be changed in a version",
+    "adapters": "print the metadata of a version's PEFT adapters as JSON",
     "report-defect": "report a defect of a version; P0 makes the operator leave it",
     "versions": "list the versions that somebody may see",
 }
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tree.add_arguments(verbs.add_parser("digest", help="print the tree digest of mounted artifact volumes"))
     verify = verbs.add_parser("verify", help="compare a candidate with what serves, by smoke and golden requests")
     _add_verify(verify)
+    _add_inspect_peft(verbs.add_parser("inspect-peft", help="print what the files of PEFT adapters say"))
     given = sys.argv[1:] if arguments is None else list(arguments)
     for verb, text in USER_VERBS.items():
         asked = verbs.add_parser(verb, help=text, description=text)
@@ -41,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(_module(options.verb).run(options))
     if options.verb == "digest":
         return tree.run(options)
+    if options.verb == "inspect-peft":
+        from topgraft.checks import peft  # noqa: PLC0415
+
+        return peft.run(dict(options.volume), options.adapters)
     if options.verb == "verify":
         told = "".join(options.config) or os.environ.get("TOPGRAFT_VERIFICATION", "")
         if not told:
@@ -83,6 +89,12 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     # Linux bounds each argument, so a long text comes in parts.
     told = "what to send where, as the operator writes it; parts are joined; $TOPGRAFT_VERIFICATION"
     parser.add_argument("--config", action="append", default=[], metavar="JSON", help=told)
+
+
+def _add_inspect_peft(parser: argparse.ArgumentParser) -> None:
+    add, mount = parser.add_argument, "an artifact volume's mount"
+    add("--volume", action="append", required=True, type=tree.volume, metavar="NAME=PATH", help=mount)
+    add("--adapters", required=True, metavar="JSON", help="list of {type, name, location, huggingface_name}")
 
 
 class _Version(argparse.Action):

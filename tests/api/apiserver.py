@@ -117,7 +117,9 @@ def schema_of(path: Path) -> Any:
 def messages_of(node: Any) -> list[str]:
     """The messages of all rules: a schema that is not yet served shows itself by them."""
     if isinstance(node, dict):
-        own = [rule["message"] for rule in node.get("x-kubernetes-validations", []) if "message" in rule]
+        # Where an expression makes the text, the message is for readers of the reference alone.
+        rules = [rule for rule in node.get("x-kubernetes-validations", []) if "messageExpression" not in rule]
+        own = [rule["message"] for rule in rules if "message" in rule]
         return sorted(own + [text for inner in node.values() for text in messages_of(inner)])
     if isinstance(node, list):
         return [text for inner in node for text in messages_of(inner)]

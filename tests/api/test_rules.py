@@ -41,6 +41,8 @@ def many(count: int, **fields: object) -> list[dict[str, object]]:
 M, V, U = "Model", "ModelVersion", "AdapterUpgrade"
 VOL = "spec.artifact.volumes"
 INFO = "spec.outputInfo"
+PEFT, JOBS = "spec.artifact.adapters", "spec.fineTuningJobs"
+LORA = {"type": "project", "name": "sql", "baseModelRef": {"name": "llama"}, "location": "adapters/sql"}
 SMOKE, GOLDEN = "spec.verification.smoke", "spec.verification.golden"
 FILE = {"configMap": {"name": "golden"}}
 
@@ -75,7 +77,69 @@ def route(**fields: object) -> dict[str, object]:
     return {"parentRefs": [GATEWAY], **fields}
 
 
+def lora(**fields: object) -> list[dict[str, object]]:
+    return [{name: value for name, value in {**LORA, **fields}.items() if value is not REMOVED}]
+
+
+HUB = {"type": "huggingface", "location": REMOVED}
+REGISTRY = {"type": "model_registry", "location": REMOVED}
+INCOMPLETE = [
+    (lora(name=REMOVED, baseModelRef={"name": " "}, location=" "), "Field 'name' is required in AddAdapterRequest."),
+    (lora(name="", location=REMOVED), "Field 'name' is required in AddAdapterRequest."),
+    (lora(name=" ", baseModelRef=REMOVED), "Field 'model_id' is required in AddAdapterRequest."),
+    (lora(baseModelRef={"name": ""}, location=REMOVED), "Field 'model_id' is required in AddAdapterRequest."),
+    (lora(location=REMOVED, name=" "), "Field 'location' is required in AddAdapterRequest."),
+    (lora(**HUB), "Field 'huggingface_name' is required in AddAdapterRequest."),
+    (lora(**REGISTRY), "Field 'cml_registered_model_id' is required in AddAdapterRequest."),
+    (lora(name="  ", location=" "), "Field 'name' cannot be an empty string or only spaces."),
+    (lora(baseModelRef={"name": " "}), "Field 'model_id' cannot be an empty string or only spaces."),
+    (lora(location=" "), "Field 'location' cannot be an empty string or only spaces."),
+    (lora(**{**HUB, "location": "\t"}, huggingfaceName="a/b"), "Field 'location' cannot be an empty string or only"),
+    (lora(**HUB, huggingfaceName=" "), "Field 'huggingface_name' cannot be an empty string or only spaces."),
+    (lora(**REGISTRY, cmlRegisteredModelId=" "), "Field 'cml_registered_model_id' cannot be an empty string or only"),
+]
+"""Adapters that break several rules of the specification, and the one that it tells first."""
+
 REFUSED = [
+    # PEFT adapters
+    *(Refused(V, PEFT, value, f"{PEFT}[0]", text) for value, text in INCOMPLETE),
+    Refused(V, PEFT, lora(type="local"), f"{PEFT}[0].type", '"project", "huggingface", "model_registry"'),
+    Refused(V, PEFT, lora(type=REMOVED), f"{PEFT}[0].type", "Required value"),
+    Refused(V, PEFT, lora(location="a/../.."), f"{PEFT}[0].location", "must have a location without a '..' segment"),
+    Refused(V, PEFT, lora(rank=4), f"{PEFT}[0].rank", "unknown field"),
+    *(
+        Refused(V, PEFT, lora(**{field: "x" * (limit + 1)}), f"{PEFT}[0].{field}", f"than {limit}")
+        for field, limit in (("name", 128), ("description", 1024), ("location", 1024), ("huggingfaceName", 256))
+    ),
+    Refused(V, PEFT, lora(cmlRegisteredModelId="x" * 129), f"{PEFT}[0].cmlRegisteredModelId", "than 128"),
+    Refused(V, PEFT, lora(baseModelRef={"name": "x" * 254}), f"{PEFT}[0].baseModelRef.name", "than 253"),
+    Refused(V, PEFT, lora(fineTuningJobRef={}), f"{PEFT}[0].fineTuningJobRef.id", "Required value"),
+    Refused(V, PEFT, lora(fineTuningJobRef={"id": "x" * 129}), f"{PEFT}[0].fineTuningJobRef.id", "than 128"),
+    Refused(V, PEFT, lora(promptRef={"id": "x" * 129}), f"{PEFT}[0].promptRef.id", "than 128"),
+    Refused(V, PEFT, lora(mlflow={"experimentId": "x" * 129}), f"{PEFT}[0].mlflow.experimentId", "than 128"),
+    Refused(V, PEFT, lora(mlflow={"runId": "x" * 129}), f"{PEFT}[0].mlflow.runId", "than 128"),
+    Refused(V, PEFT, lora() * 2, PEFT, "An adapter with the same name already exists"),
+    Refused(V, PEFT, lora() + lora(name=" sql "), PEFT, "An adapter with the same name already exists"),
+    Refused(V, PEFT, [{**LORA, "name": f"a{i}"} for i in range(33)], PEFT, "must have at most 32 items"),
+    *(
+        Refused(M, JOBS, [{"id": "j", field: value}], f"{JOBS}[0].{field}", text)
+        for field, value, text in (
+            (
+                "adapterName",
+                "my adapter",
+                "Adapter Name should only contain alphanumeric characters and hyphens, and no",
+            ),
+            ("adapterName", "x" * 129, "than 128"),
+            *(("datasetFraction", v, "Dataset fraction must be between 0 and 1.") for v in ("0", "1.01", "-1", "half")),
+            *(("trainTestSplit", v, "Train-test split must be between 0 and 1.") for v in ("0.0", "2", "9e-1", ".9")),
+        )
+    ),
+    Refused(M, JOBS, [{"id": ""}], f"{JOBS}[0].id", "at least 1 chars"),
+    Refused(M, JOBS, [{"id": "j"}, {"id": "j"}], f"{JOBS}[1]", "Duplicate value"),
+    Refused(M, JOBS, [{"id": f"j{i}"} for i in range(65)], JOBS, "must have at most 64 items"),
+    Refused(M, "spec.prompts", [{"id": "p"}, {"id": "p"}], "spec.prompts[1]", "Duplicate value"),
+    Refused(M, "spec.prompts", [{"id": "p", "template": "x" * 4097}], "spec.prompts[0].template", "than 4096"),
+    Refused(M, "spec.prompts", [{"id": f"p{i}"} for i in range(65)], "spec.prompts", "must have at most 64 items"),
     # Names of the objects
     Refused(M, "metadata.name", "a" * 54, "metadata.name", "at most 53 characters"),
     Refused(M, "metadata.name", "digits.v1", "metadata.name", "must be a DNS label"),
@@ -584,6 +648,18 @@ ACCEPTED: list[tuple[str, str, Any]] = [
         "spec.artifact.compatibility",
         ["numpy", "numpy>=1.26,<3", "A.b_c-d == 1.5.*", "torch==2.13.0+cpu.x", "x ~= 1.4rc1, != 1.5.post2.dev3"],
     ),
+    *(
+        (V, PEFT, value)
+        for value in (
+            lora(),
+            lora(name=" sql ", location="/artifacts/a b", fineTuningJobRef={"id": ""}, promptRef={"id": ""}),
+            lora(**HUB, huggingfaceName="org/sql"),
+            lora(**REGISTRY, cmlRegisteredModelId="model-1", mlflow={"experimentId": "3", "runId": "f00"}),
+            [{**LORA, "name": f"a{i}", "location": "x" * 1024} for i in range(32)],
+        )
+    ),
+    (M, JOBS, [{"id": "j", "adapterName": "a-1", "datasetFraction": "1", "trainTestSplit": "0.05"}]),
+    (M, JOBS, [{"id": f"j{i}", "adapterName": "same", "datasetFraction": "1.0"} for i in range(64)]),
     *(
         (V, "spec.source", {"type": kind, "branch": "feature/x+y.1", "commit": "0" * 64, "tag": "v1"})
         for kind in ("CodeRepository", "CodeWorkspace", "ModelStudio", "Sdk", "ExternalModel", "ContainerImage")

@@ -74,7 +74,7 @@ OWN_WORDS = {
         *("Held", "InvalidWindow", "InvalidDefect", "Accepted"),
         *("Held", "InvalidWindow", "InvalidDefect", "LineageAccepted", "DigestPinned"),
         *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
-        *("Verified", "Validated", "MetricsUnavailable", "InfosDelivered", "RouteReady"),
+        *("Verified", "Validated", "MetricsUnavailable", "InfosDelivered", "RouteReady", "AdaptersAccepted"),
         *("ReleaseWaiting", "ResubmissionRequired"),
     },
     "days of a window": {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"},
@@ -83,6 +83,7 @@ OWN_WORDS = {
     "reasons of what is well": {"RouteAccepted"},
     "verdicts and policies": {"Passed", "Failed", "RollBack"},
     "words of a decision": {"First", "Forward", "Back", "Step", "Standby", "Abandoned"},
+    "where a split of a dataset comes from": {"Job", "Default"},
     "strategies": {"BlueGreen", "Canary", "Recreate"},
     "levels of visibility": {"Private", "Org", "Public"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from topgraft.api.peft import PeftAdapters
 from topgraft.api.pod import LocalObjectReference
 from topgraft.api.scalars import ObjectName, Sha256, StringMap
 from topgraft.api.wire import ATOMIC, BY_NAME, Rule, Wire, rules
@@ -138,6 +139,8 @@ class Artifact(Wire):
             "every volume must have a mountPath of its own",
         ),
     ]
+    adapters: PeftAdapters = ()
+    """PEFT adapters among the files."""
     digest: Sha256 | None = None
     """The tree digest that the artifacts must have, as status.artifact.digest shows it."""
     compatibility: Annotated[tuple[Specifier, ...], Field(max_length=64), ATOMIC] = ()

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
 from topgraft.api.objective import ObjectiveRecords, Objectives
+from topgraft.api.peft import FineTuningJobs, Prompts
 from topgraft.api.pod import Words
 from topgraft.api.policy import Rollback, Strategy
 from topgraft.api.scalars import MAX_MESSAGE, Count, Line, NotesText, ObjectName, StringMap, Word
@@ -60,6 +61,10 @@ class ModelSpec(Wire):
     condition says what it lacks."""
     objectives: Objectives = ()
     """Goals that versions are submitted to, and the releases made of the submissions."""
+    fine_tuning_jobs: FineTuningJobs = ()
+    """Jobs that made PEFT adapters on this Model. Informational."""
+    prompts: Prompts = ()
+    """Prompts that PEFT adapters on this Model were trained with. Informational."""
     version_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
     """How many unused versions made by Topgraft are kept."""
 

@@ -14,6 +14,7 @@ from topgraft.api.infos import ImportInfo, InputInfo, OutputInfo, TrainInfo
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
 from topgraft.api.model import HashText, Message, Reason, Visibility
 from topgraft.api.objective import SubmissionRecords, Submissions
+from topgraft.api.peft import MAX_ADAPTERS, PeftAdapterStatus
 from topgraft.api.scalars import Count, DnsLabel, Line, NotesText, Sha256, StringMap, Word
 from topgraft.api.source import Source
 from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
@@ -186,6 +187,8 @@ class ModelVersionStatus(Wire):
     """Digest of the api, also when that is too long to report."""
     requirements: Annotated[tuple[PackageText, ...], Field(max_length=512), ATOMIC] = ()
     """The Python packages of the image as name==version; at most 512 of them."""
+    adapters: Annotated[tuple[PeftAdapterStatus, ...], Field(max_length=MAX_ADAPTERS), ATOMIC] = ()
+    """The PEFT adapters of spec.artifact.adapters, in their order."""
     failure: Failure | None = None
     submissions: SubmissionRecords = ()
     """The submissions to objectives, and how their checks stand."""

@@ -120,4 +120,4 @@ def _meaning(field: Schema, inner: Schema) -> str:
 def _sentence(message: str) -> str:
     """The message as a sentence; one that starts with a field's name keeps its case."""
     start = message if message.startswith(("spec.", "metadata.")) else f"{message[0].upper()}{message[1:]}"
-    return f"{start}."
+    return f"{start.removesuffix('.')}."

@@ -36,17 +36,20 @@ class Rule:
     """A CEL rule that the API server checks: `Annotated[T, Rule(...)]`, or on a whole object by `rules(...)`.
 
     The message stands behind the field's path in the API server's answer, so it says what is wanted. A rule over
-    several fields may point at one of them by `field`, such as `.modelRef`.
+    several fields may point at one of them by `field`, such as `.modelRef`. Where the text depends on the value,
+    `expression` is CEL that makes it; `message` is the same in general, for the reference.
     """
 
     rule: str
     message: str
     field: str = ""
+    expression: str = ""
 
     def schema(self) -> dict[str, Any]:
         """The rule as it stands in a CRD."""
         place = {"fieldPath": self.field} if self.field else {}
-        return {"rule": self.rule, "message": self.message, **place}
+        text = {"messageExpression": self.expression} if self.expression else {}
+        return {"rule": self.rule, "message": self.message, **text, **place}
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler(core)

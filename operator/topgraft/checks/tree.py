@@ -112,7 +112,7 @@ class TreeDigest:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `topgraft digest`."""
     parser.add_argument(
-        "--volume", action="append", required=True, type=_volume, metavar="NAME=PATH", help="an artifact volume's mount"
+        "--volume", action="append", required=True, type=volume, metavar="NAME=PATH", help="an artifact volume's mount"
     )
     parser.add_argument(
         "--deadline-seconds", type=float, default=3600, metavar="N", help="give up after this time (default: 3600)"
@@ -144,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
             answer["quick"] = True
     except CheckError as error:
         answer = {"error": {"reason": error.reason, "message": str(error)}}
-    _report(json.dumps(answer))
+    report(json.dumps(answer))
     return 0 if "digest" in answer else 1
 
 
@@ -155,7 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(parser.parse_args(arguments))
 
 
-def _volume(text: str) -> tuple[str, str]:
+def volume(text: str) -> tuple[str, str]:
+    """NAME=PATH of an option. Raises ArgumentTypeError."""
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH")
@@ -178,7 +179,8 @@ def _rate(text: str) -> float:
     return rate
 
 
-def _report(answer: str) -> None:
+def report(answer: str) -> None:
+    """Put a line of JSON on stdout and, in a pod, into the termination log."""
     print(answer, flush=True)
     path = os.environ.get("TOPGRAFT_TERMINATION_LOG", TERMINATION_LOG)
     try:

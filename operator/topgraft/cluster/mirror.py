@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.cluster.adapternames import AdapterNames
 from topgraft.cluster.cache import Cache, Object, version_of
 from topgraft.cluster.echo import Echoes
 from topgraft.cluster.kinds import (
@@ -82,6 +83,7 @@ class Mirror:
         self.slices = _cache(EndpointSlice, _by_label)
         self.config_maps = _cache(ConfigMap, _by_label)
         self.routes = _cache(HTTPRoute, _by_label)
+        self.adapters = AdapterNames(self.models)
         self._caches: dict[Kind, Cache[Any]] = {
             MODEL: self.models,
             MODEL_VERSION: self.versions,
@@ -99,41 +101,49 @@ class Mirror:
         uid, version = obj["metadata"]["uid"], version_of(obj)
         self.echoes.heard(self._watch_of(kind, obj), version)
         touched = self._caches[kind].forget(uid, version) if gone else self._caches[kind].observe(obj)
-        self._wake_all(touched)
+        self._wake_all(kind, touched)
 
     def wrote(self, kind: Kind, obj: Object) -> None:
         """Take in the answer to an own write: the next turn must not wait for the watch to see it."""
         touched = self._caches[kind].observe(obj)
         if touched:
             self.echoes.expect(self._watch_of(kind, obj), version_of(obj))
-        self._wake_all(touched)
+        self._wake_all(kind, touched)
 
     def read(self, kind: Kind, obj: Object) -> None:
         """Take in a live read."""
-        self._wake_all(self._caches[kind].observe(obj))
+        self._wake_all(kind, self._caches[kind].observe(obj))
 
     def deleted(self, kind: Kind, uid: str) -> None:
         """Take in that an own deletion is done."""
         cache = self._caches[kind]
-        self._wake_all(cache.forget(uid, cache.version(uid) or 0))
+        self._wake_all(kind, cache.forget(uid, cache.version(uid) or 0))
 
     def listed(self, kind: Kind, obj: Object, *, expect: bool) -> set[Key]:
         """Take in an object of a full list. With `expect` the watch must deliver what it had not shown yet."""
         touched = self._caches[kind].observe(obj)
         if touched and expect:
             self.echoes.expect(self._watch_of(kind, obj), version_of(obj))
-        self._wake_all(touched)
+        self._wake_all(kind, touched)
         return touched
 
     def sweep(self, kind: Kind, namespace: str | None, listed: set[str], version: int) -> set[Key]:
         """Drop what a full list (of one namespace, or of all) at `version` no longer has."""
         touched = self._caches[kind].sweep(listed, version, namespace)
-        self._wake_all(touched)
+        self._wake_all(kind, touched)
         return touched
 
     def _watch_of(self, kind: Kind, obj: Object) -> tuple[Kind, str | None]:
         return kind, obj["metadata"]["namespace"] if self._by_namespace else None
 
-    def _wake_all(self, keys: set[Key]) -> None:
-        for key in keys:
+    def _wake_all(self, kind: Kind, keys: set[Key]) -> None:
+        for key in keys | self._neighbours(kind, keys):
             self._wake(key)
+
+    def _neighbours(self, kind: Kind, keys: set[Key]) -> set[Key]:
+        """The Models whose PEFT adapters are judged by what changed of others."""
+        if kind is MODEL:
+            return set().union(*(self.adapters.users_of(key) for key in keys))
+        if kind is MODEL_VERSION:
+            return set().union(*(self.adapters.refresh(key, self.versions.owned_by(key)) for key in keys))
+        return set()

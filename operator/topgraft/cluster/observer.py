@@ -133,6 +133,7 @@ class Observer:
             claims=claims,
             live=self._live(key),
             may_start=self._slots.may_start(key),
+            neighbours=mirror.adapters.neighbours(key),
         )
         return Look(observed, claims, events)
 

@@ -79,7 +79,7 @@ def _mount_reason(event: str) -> str:
 def container_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault | None:
     waiting, ended = status.state.waiting, status.state.terminated or status.last_state.terminated
     where = f"container {status.name}"
-    if status.name in ("digest", "verify"):
+    if status.name in ("digest", "peft", "verify"):
         return _own_fault(pod, status, since)
     told = error_in(parse(ended.message), MESSAGE_LIMIT) if ended else None
     if told is not None and (status.state.running is None or not status.ready):
@@ -111,7 +111,7 @@ def _own_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault | No
     if waiting is None or waiting.reason in ("", "ContainerCreating", "PodInitializing"):
         return None
     if waiting.reason == "CrashLoopBackOff" and ended is not None:
-        return _fault(pod, "PodNotStarted", f"container digest ended with exit code {ended.exit_code}", since)
+        return _fault(pod, "PodNotStarted", f"container {status.name} ended with exit code {ended.exit_code}", since)
     return _fault(pod, "OperatorImageUnavailable", f"{waiting.reason}: {waiting.message}", since)
 
 

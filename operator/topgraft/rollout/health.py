@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from topgraft.rollout import live, routing, strategy, verifying
+from topgraft.rollout import live, peft, routing, strategy, verifying
 from topgraft.rollout.contract import artifact_digest
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.preflight import preflight_name
@@ -105,7 +105,7 @@ def preparation_fault(at: Situation) -> Fault | None:
     candidate = at.candidate
     if candidate is None:
         return None
-    found = [*at.faults(candidate.metadata.name), *verifying.obstacles(at)]
+    found = [*at.faults(candidate.metadata.name), *verifying.obstacles(at), *peft.obstacles(at, candidate)]
     if strategy.by_route(at) and (hindrance := routing.fault(at)):
         found.append(hindrance)
     pod, report = at.preflight, at.report(candidate)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.governance.peft import Neighbours
 from topgraft.rollout.routeview import GatewayApi, HTTPRoute
 from topgraft.rollout.traffic import Traffic
 from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, PersistentVolumeClaim, Pod, Service
@@ -29,6 +30,7 @@ class Observed:
     "Kind/name/status" for its status.
     `pod_events`: uid of a pod that waits for its containers → text of its newest Warning event (a failed mount).
     `live`: version → its live traffic as far as it was read; None where nothing reads any.
+    `neighbours`: the Models that its PEFT adapters are for, and who has their names.
     `claims`: PersistentVolumeClaim name → the claim, or None when it does not exist; read when a plan asks for it.
     """
 
@@ -50,3 +52,4 @@ class Observed:
     claims: Mapping[str, PersistentVolumeClaim | None] = field(default_factory=dict)
     live: Mapping[str, Traffic] | None = None
     may_start: bool = True
+    neighbours: Neighbours = field(default_factory=Neighbours)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import posixpath
 from typing import Any
 
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.serving import Port
+from topgraft.governance.peft import metadata
 from topgraft.rollout.content import wire
 from topgraft.rollout.image import Image
 from topgraft.rollout.views import MODEL_LABEL, ROLE_LABEL, VERSION_LABEL
@@ -80,10 +83,25 @@ def environment(model: Model, version: ModelVersion) -> list[dict[str, Any]]:
         "TOPGRAFT_PORT": str(http_port(model)),
         "TOPGRAFT_MAX_CONNECTION_AGE_SECONDS": str(CONNECTION_AGE_SECONDS),
     }
+    if version.spec.artifact.adapters:
+        given["TOPGRAFT_ADAPTERS"] = adapters_text(model, version)
     named = {name: {"name": name, "value": value} for name, value in given.items()}
     for item in (*model.spec.serving.env, *version.spec.adapter.env):
         named[item.name] = wire(item)
     return list(named.values())
+
+
+def adapters_text(model: Model, version: ModelVersion) -> str:
+    """The metadata of the version's PEFT adapters as JSON, each with its `path` where it has a location."""
+    root = version.spec.artifact.volumes[0].mount_path if version.spec.artifact.volumes else ""
+    made = []
+    for adapter in version.spec.artifact.adapters:
+        told = {k: v for k, v in metadata(model.metadata.namespace, model.metadata.name, adapter).items() if v}
+        if adapter.location:
+            told["path"] = posixpath.normpath(posixpath.join(root, adapter.location))
+        made.append(told)
+    # The kubelet expands $(NAME) in a variable; no JSON needs the sign itself.
+    return json.dumps(made, separators=(",", ":"), ensure_ascii=False).replace("$", "\\u0024")
 
 
 def ports(model: Model) -> tuple[Port, ...]:

@@ -12,11 +12,14 @@ from pydantic import BeforeValidator, Field, ValidationError
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Api, ModelVersion
 from topgraft.api.wire import Wire
+from topgraft.governance.peft import Found, needs_files
 from topgraft.rollout.barepod import bare_pod
 from topgraft.rollout.claims import EXCLUSIVE
 from topgraft.rollout.content import wire
 from topgraft.rollout.image import Image, digest_of
 from topgraft.rollout.packages import packages_in
+from topgraft.rollout.peftfiles import CONTAINER as PEFT
+from topgraft.rollout.peftfiles import read_files, reading_container
 from topgraft.rollout.podspec import (
     CONTAINER_SECURITY,
     artifact_mounts,
@@ -67,7 +70,8 @@ def preflight_pod(
     `options` are further ones of `topgraft digest`.
     """
     answer = _inspect(model, version) if version.spec.adapter.contract == "Topgraft" else _resolve(version)
-    containers = [answer] if alone else [*digest_container(version, image, options), answer]
+    reading = [*digest_container(version, image, options), *reading_container(version, image)]
+    containers = [answer] if alone else [*reading, answer]
     pod = _pod(model, version, preflight_name(version.metadata.name), attempt, containers, one_node=one_node)
     return _unmounted(pod, version) if alone else pod
 
@@ -180,6 +184,8 @@ class Report:
     image_digest: str = ""
     artifact: dict[str, Any] | None = None
     contract: Contract | None = None
+    peft: tuple[Found, ...] | None = None
+    """What the files of the version's PEFT adapters say, in their order."""
     error: tuple[str, str] | None = None
     lost: bool = False
     exclusive: bool = False
@@ -194,7 +200,8 @@ class Report:
 
     def complete(self, version: ModelVersion) -> bool:
         contract = self.contract is not None or version.spec.adapter.contract == "None"
-        return self.error is None and self.artifact is not None and contract
+        files = self.peft is not None or not needs_files(version)
+        return self.error is None and self.artifact is not None and contract and files
 
 
 def read_recheck(pod: Pod) -> Report:
@@ -219,17 +226,22 @@ def read_report(pod: Pod, version: ModelVersion) -> Report:
         artifact = {}
     answer, wrong_contract = (None, None) if stock else _said(inspect, "ContractMissing")
     contract, malformed = _contract(answer)
+    peft, unread = read_files(statuses.get(PEFT), version)
+    killed = killed or unread
     error = wrong_artifact or wrong_contract or malformed
     lost = killed or (pod.status.phase == "Failed" and (error is None or pod.status.reason in GONE))
     alone = pod.metadata.annotations.get(EXCLUSIVE) == "true"
     if lost and stock and (artifact is not None or alone) and pod.status.reason not in GONE:
         lost = False
     ended = pod.status.phase in ("Succeeded", "Failed")
-    return Report(image_digest, artifact, contract, None if lost else error, lost, alone, ended)
+    return Report(image_digest, artifact, contract, peft, None if lost else error, lost, alone, ended)
 
 
-def with_artifact(report: Report, pods: Iterable[Pod]) -> Report:
-    """The report with what an init container of the version's own pods read: the newest word of any of them."""
+def with_artifact(report: Report, pods: Iterable[Pod], version: ModelVersion) -> Report:
+    """The report with what init containers of the version's own pods read: the newest word of any of them."""
+    pods = tuple(pods)
+    read = (read_files(s, version)[0] for pod in pods for s in pod.status.init_container_statuses if s.name == PEFT)
+    report = replace(report, peft=next((found for found in read if found is not None), report.peft))
     statuses = (s for pod in pods for s in pod.status.init_container_statuses if s.name == "digest")
     for status in statuses:
         artifact, wrong, _ = _artifact(status)

@@ -11,6 +11,7 @@ from topgraft.rollout.claims import EXCLUSIVE, ONE_NODE
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.derive import content_of, owner_of
 from topgraft.rollout.infofiles import show_infos
+from topgraft.rollout.peftfiles import reading_container
 from topgraft.rollout.podspec import adapter_container, labels, pod_spec, ports, together
 from topgraft.rollout.preflight import digest_container
 from topgraft.rollout.views import (
@@ -74,7 +75,7 @@ def deployment(
     if informed:
         show_infos(spec, name)
     if digest_image:
-        spec["initContainers"] = digest_container(version, digest_image)
+        spec["initContainers"] = [*digest_container(version, digest_image), *reading_container(version, digest_image)]
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}}
     marks = {ONE_NODE: one_node, EXCLUSIVE: bool(digest_image), INFORMED: informed}
     return stamped(

@@ -11,7 +11,7 @@ from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.api.verification import Verification
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.submissions import submitted
-from topgraft.rollout import condemned, defect, health, live, quick, verification, verifying
+from topgraft.rollout import condemned, defect, health, live, peft, quick, verification, verifying
 from topgraft.rollout.bake import Judgement
 from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive
@@ -263,7 +263,9 @@ class Situation:
         if name not in self._reports:
             pod = self.preflight_of(version)
             report = read_report(pod, version) if pod else None
-            self._reports[name] = with_artifact(report, self.pods(name)) if report and report.exclusive else report
+            self._reports[name] = (
+                with_artifact(report, self.pods(name), version) if report and report.exclusive else report
+            )
         return self._reports[name]
 
     @cached_property
@@ -278,7 +280,7 @@ class Situation:
         report = self.report(candidate) if candidate else None
         if candidate is None or report is None or self.refusal is not None:
             return False
-        return report.complete(candidate) or report.inspected(candidate)
+        return (report.complete(candidate) or report.inspected(candidate)) and peft.accepted(self)
 
     @cached_property
     def refused_at_once(self) -> Refusal | None:
@@ -295,14 +297,15 @@ class Situation:
             return self.refused_at_once
         if not report.complete(candidate) and not report.inspected(candidate):
             return None
-        return refused(candidate, self.parent(candidate), self.goal.order, report)
+        return refused(candidate, self.parent(candidate), self.goal.order, report) or peft.refusal(self, candidate)
 
     @property
     def proved(self) -> bool:
         """Whether the candidate's preflight has answered in full and nothing in it speaks against the candidate."""
         candidate = self.candidate
         report = self.report(candidate) if candidate else None
-        return candidate is not None and report is not None and report.complete(candidate) and self.refusal is None
+        complete = candidate is not None and report is not None and report.complete(candidate)
+        return complete and self.refusal is None and peft.accepted(self)
 
     @cached_property
     def verification(self) -> Verification:

@@ -7,7 +7,7 @@ from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.governance import lineage
-from topgraft.rollout import condemned, submissions
+from topgraft.rollout import condemned, peft, submissions
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
@@ -25,7 +25,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
     """A version's status. None while it is a candidate without news: nothing is written before there is something."""
     old, name = version.status, version.metadata.name
     told = old.observed_generation == version.metadata.generation and not submissions.news(at, version)
-    if name not in at.involved and told and _at_rest(at, version):
+    if name not in at.involved and told and not version.spec.artifact.adapters and _at_rest(at, version):
         return None
     # It may lose the traffic before the first look at it that would have recorded what it was let through with.
     lost_traffic = at.decision is not None and at.decision.leaves == "Failed" and at.decision.origin == name
@@ -43,6 +43,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
         "api": wire(old.api) if old.api else None,
         "apiDigest": old.api_digest,
         "requirements": list(old.requirements) or None,
+        "adapters": peft.rows(at, version) or None,
         "failure": _failure(at, step, version, failing is not None),
         "submissions": submissions.version_records(at, version) or None,
     }
@@ -161,6 +162,7 @@ def _version_conditions(at: Situation, step: Progress, version: ModelVersion, bo
             yield Says("ContractVerified", "True", "InspectPassed", text)
     yield from infos_says(at, version)
     yield from submissions.says(at, version)
+    yield from peft.says(at, version, body["failure"])
     yield Says("Serving", truth(name == at.serving), "Selected" if name == at.serving else "NotSelected")
 
 

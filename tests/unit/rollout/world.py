@@ -16,6 +16,7 @@ from typing import Any
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.governance.peft import Neighbours
 from topgraft.rollout import views
 from topgraft.rollout.conditions import rfc3339
 from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Event, Plan, Switch
@@ -59,6 +60,10 @@ class World:
     """How many serving pods the nodes have room for; None: for any number."""
     claims: dict[str, str] = field(default_factory=dict)
     """Access mode of each PersistentVolumeClaim."""
+    neighbours: Neighbours | None = None
+    """What the rules for PEFT adapters see of the namespace; None: this Model alone."""
+    peft: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """A location → what its files say; of others that they are an adapter."""
     crash_at: int | None = None
     own_image: str = "ok"
     own_tag: str = "topgraft:test"
@@ -217,7 +222,7 @@ class World:
         meta["deployment"] = deployment["metadata"]["name"]
         containers = [{"ports": [{"name": "http", "containerPort": 8080}]}]
         volumes = template["spec"].get("volumes", [])
-        reads = [c["name"] for c in template["spec"].get("initContainers", [])]
+        reads = template["spec"].get("initContainers", [])
         spec = {"containers": containers, "volumes": volumes, "initContainers": reads}
         self._store({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
         self.objects["Pod", name]["status"] = {"podIP": f"10.0.{self.version // 250}.{self.version % 250}"}
@@ -251,8 +256,11 @@ class World:
         if not self._schedule(pod):
             return
         if pod["spec"]["initContainers"]:
-            ended = {"exitCode": 0, "message": json.dumps({"digest": self.artifact, "files": 1, "bytes": 10})}
-            pod["status"]["initContainerStatuses"] = [{"name": "digest", "state": {"terminated": ended}}]
+            said = {"digest": {"digest": self.artifact, "files": 1, "bytes": 10}, "peft": self._inspect_peft(pod)}
+            pod["status"]["initContainerStatuses"] = [
+                {"name": c["name"], "state": {"terminated": {"exitCode": 0, "message": json.dumps(said[c["name"]])}}}
+                for c in pod["spec"]["initContainers"]
+            ]
         if pod["metadata"]["name"] in self.dead or pod["metadata"]["deployment"] in self.dead:
             behaviour = "unready"
         if behaviour == "loading":
@@ -318,10 +326,18 @@ class World:
             "phase": "Succeeded",
             "containerStatuses": [
                 {"name": n, "imageID": image_id, "state": {"terminated": {"exitCode": 0, "message": json.dumps(said)}}}
-                for n, said in (("digest", digested), ("inspect", inspected))
+                for n, said in (("digest", digested), ("peft", self._inspect_peft(pod)), ("inspect", inspected))
                 if any(c["name"] == n for c in pod["spec"]["containers"])
             ],
         }
+
+    def _inspect_peft(self, pod: dict[str, Any]) -> dict[str, Any]:
+        """What `topgraft inspect-peft` answers."""
+        spec = pod["spec"]
+        reading = [c for c in (*spec.get("initContainers", []), *spec["containers"]) if c.get("name") == "peft"]
+        asked = json.loads(reading[0]["args"][-1]) if reading else []
+        fine = {"directory": True, "peft_type": "LORA", "rank": 16, "modules": 4, "matched": 4}
+        return {"adapters": [self.peft.get(one["location"], fine) if "location" in one else {} for one in asked]}
 
     def _run_verify(self, pod: dict[str, Any]) -> None:
         told = json.loads("".join(a.partition("=")[2] for a in pod["spec"]["containers"][0]["args"][1:]))
@@ -424,6 +440,7 @@ class World:
             refusals=dict(self.refusals),
             live=self.live,
             may_start=self.may_start,
+            neighbours=self.neighbours or Neighbours({MODEL: models[0]} if models else {}),
             claims={name: self._claim(name, mode) for name, mode in self.claims.items()},
         )
 
