@@ -329,6 +329,24 @@ REFUSED = [
             ("v" * 64, "63"),
         )
     ),
+    # Aliases and the sandbox
+    *(
+        Refused(M, "spec.aliases", {name: "digits-1"}, "spec.aliases", reason)
+        for name, reason in (
+            ("a b", "names may only contain alphanumerics, underscores (_), and dashes (-)"),
+            ("", "must have keys of 1 to 63 characters"),
+            ("a" * 64, "must have keys of 1 to 63 characters"),
+            ("Latest", "must not have a key that is reserved"),
+            ("v3", "must not have a key that is reserved"),
+            ("serving", "must not have a key that is reserved"),
+        )
+    ),
+    Refused(M, "spec.aliases", {"a": "Digits"}, "spec.aliases", "must be a DNS label"),
+    Refused(M, "spec.aliases", {f"a{i}": "digits-1" for i in range(33)}, "spec.aliases", "32"),
+    Refused(M, "spec.sandbox", {}, "spec.sandbox.version", "Required value"),
+    Refused(M, "spec.sandbox", {"version": "a.b"}, "spec.sandbox.version", "must be a DNS label"),
+    Refused(M, "spec.sandbox", {"version": "a", "ttlSeconds": 59}, "spec.sandbox.ttlSeconds", "equal to 60"),
+    Refused(M, "spec.sandbox", {"version": "a", "ttlSeconds": 604801}, "spec.sandbox.ttlSeconds", "equal to 604800"),
     Refused(M, "spec.lineagePolicy", "Deny", "spec.lineagePolicy", '"Enforce", "Warn"'),
     Refused(V, "spec.revision", -1, "spec.revision", "greater than or equal to 0"),
     # Ports
@@ -642,6 +660,9 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     (V, "spec.testTag", "v2.3.1_testenv"),
     (V, "spec.testTag", "v" * 63),
     (M, "spec.lineagePolicy", "Enforce"),
+    (M, "spec.aliases", {"test_baseline": "digits-1", "v3_test": "digits-2", "-": "d"}),
+    (M, "spec.aliases", {f"a{i}": "d" * 63 for i in range(32)}),
+    (M, "spec.sandbox", {"version": "digits-1", "ttlSeconds": 60, "testSuite": {}}),
     (V, "spec.revision", 0),
     (
         V,

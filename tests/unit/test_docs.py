@@ -54,6 +54,7 @@ KUBERNETES_WORDS = {
         "RuntimeDefault",
         "ScheduleAnyway",
     ),
+    *("Always", "NetworkPolicy", "Ingress", "Egress", "UDP"),
     *("Service", "Shutdown", "Status", "Strict", "TCP", "True", "Unknown", "Warning"),
 }
 OWN_WORDS = {
@@ -72,7 +73,16 @@ OWN_WORDS = {
     "condition types": {
         *("Ready", "Reconciling", "Stalled", "Available", "RollbackReady", "Ungoverned", "AdapterOverridden"),
         *("Held", "InvalidWindow", "InvalidDefect", "Accepted"),
-        *("Held", "InvalidWindow", "InvalidDefect", "LineageAccepted", "DigestPinned"),
+        *(
+            "Held",
+            "InvalidWindow",
+            "InvalidDefect",
+            "LineageAccepted",
+            "DigestPinned",
+            "InvalidAlias",
+            "SandboxReady",
+            "SandboxTested",
+        ),
         *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
         *("Verified", "Validated", "MetricsUnavailable", "InfosDelivered", "RouteReady", "AdaptersAccepted"),
         *("ReleaseWaiting", "ResubmissionRequired"),

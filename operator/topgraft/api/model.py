@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from topgraft.api.alias import Aliases, AliasMove
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
 from topgraft.api.objective import ObjectiveRecords, Objectives
 from topgraft.api.peft import FineTuningJobs, Prompts
 from topgraft.api.pod import Words
 from topgraft.api.policy import Rollback, Strategy
+from topgraft.api.sandbox import Sandbox, SandboxStatus
 from topgraft.api.scalars import MAX_MESSAGE, Count, Line, NotesText, ObjectName, StringMap, Word
 from topgraft.api.serving import Serving
 from topgraft.api.verification import Baseline, Checks, Verification
@@ -65,6 +67,9 @@ class ModelSpec(Wire):
     """Jobs that made PEFT adapters on this Model. Informational."""
     prompts: Prompts = ()
     """Prompts that PEFT adapters on this Model were trained with. Informational."""
+    aliases: Aliases = {}
+    """Names of versions, such as {test_baseline: digits-1}. A move is an event and stands in status.aliasHistory."""
+    sandbox: Sandbox | None = None
     version_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
     """How many unused versions made by Topgraft are kept."""
 
@@ -185,6 +190,11 @@ class ModelStatus(Wire):
     """The last defects that were reported, newest first."""
     objectives: ObjectiveRecords = ()
     """What is released of each objective, and was."""
+    aliases: Annotated[dict[str, VersionName], Field(max_length=32)] = {}
+    """The aliases as they were last seen."""
+    alias_history: Annotated[tuple[AliasMove, ...], Field(max_length=20), ATOMIC] = ()
+    """The last moves of aliases, newest first."""
+    sandbox: SandboxStatus | None = None
     finished_time: datetime | None = None
     """When the last rollout ended."""
     replicas: Count | None = None

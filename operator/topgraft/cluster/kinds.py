@@ -42,6 +42,8 @@ CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap", OWNED, page=SMALL_PAGE)
 HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", OWNED)
 """Watched apart (`routes`), and only where the operator is told to: not every cluster has this kind."""
 
+NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+
 CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 EVENT = Kind("", "v1", "events", "Event")
 RECORDED_EVENT = Kind("events.k8s.io", "v1", "events", "Event")
@@ -49,4 +51,6 @@ LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 
 OWN = (MODEL, MODEL_VERSION, ADAPTER_UPGRADE)
 WATCHED = (*OWN, DEPLOYMENT, POD, SERVICE, ENDPOINT_SLICE, CONFIG_MAP)
-BY_NAME = {kind.name: kind for kind in (*WATCHED, HTTP_ROUTE)}
+WRITTEN = (NETWORK_POLICY,)
+"""Written only, and never read back: no watch, no memory."""
+BY_NAME = {kind.name: kind for kind in (*WATCHED, HTTP_ROUTE, *WRITTEN)}

@@ -14,7 +14,7 @@ from topgraft.cluster import metrics
 from topgraft.cluster.client import Client, StaleObject
 from topgraft.cluster.clock import Clock
 from topgraft.cluster.errors import Conflict, Gone, NotLeading, Refused, Stale, Unavailable
-from topgraft.cluster.kinds import BY_NAME, MODEL, OWNED, SERVICE, Kind
+from topgraft.cluster.kinds import BY_NAME, MODEL, OWNED, SERVICE, WRITTEN, Kind
 from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.observer import Look, Observer
 from topgraft.cluster.queue import Key, WorkQueue
@@ -209,6 +209,11 @@ class Reconciler:
             self._mirror.wrote(kind, await self._client.apply(kind, body, guard))
             return
         obj, written = await self._client.create_owned(kind, body)
+        if kind in WRITTEN:
+            # No cache tells whether it is there and as it should be.
+            if not written:
+                await self._client.apply(kind, body)
+            return
         if written:
             self._mirror.wrote(kind, obj)
             return

@@ -16,6 +16,7 @@ from topgraft.rollout.infofiles import informed
 from topgraft.rollout.infos import info_writes
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.preflight import preflight_name, preflight_pod, recheck_name, recheck_pod
+from topgraft.rollout.sandbox import sandbox_writes, used_version
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.strategy import resized
 from topgraft.rollout.verifying import superfluous, verification_writes, verifies
@@ -33,11 +34,18 @@ def children(at: Situation, *, preparing: bool) -> tuple[Write, ...]:
         *(_preflight(at) if preparing else ()),
         *verification_writes(at, preparing=preparing),
         *_recheck(at),
-        *info_writes(at, {*sizes, *([at.candidate.metadata.name] if preparing and at.candidate else [])}),
+        *info_writes(at, _shown(at, sizes, preparing=preparing)),
         *_deployments(at, sizes),
         *_arming(at),
+        *sandbox_writes(at),
         *_leftovers(at, sizes, preparing=preparing),
     )
+
+
+def _shown(at: Situation, sizes: dict[str, int], *, preparing: bool) -> set[str]:
+    """The versions whose pods may see infos."""
+    candidate = at.candidate.metadata.name if preparing and at.candidate else None
+    return {name for name in (*sizes, candidate, used_version(at)) if name is not None}
 
 
 def desired_replicas(at: Situation, *, preparing: bool) -> dict[str, int]:

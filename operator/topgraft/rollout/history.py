@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from topgraft.governance.releases import named
 from topgraft.rollout.instructions import Delete
+from topgraft.rollout.sandbox import used_version
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.target import derived
 
@@ -17,6 +18,7 @@ def outdated(at: Situation) -> Iterator[Delete]:
     used |= {upgrade.status.to_version for upgrade in at.seen.upgrades} | set(at.deployments)
     used |= {version.spec.parent_version for version in at.seen.versions}
     used |= named(at.model)
+    used |= {*at.model.spec.aliases.values(), used_version(at)}
     made = [v for v in at.seen.versions if derived(v)]
     free = [v for v in made if v.metadata.name not in used and v.metadata.deletion_timestamp is None]
     surplus = len(made) - at.model.spec.version_history_limit

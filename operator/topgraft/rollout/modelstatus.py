@@ -8,10 +8,12 @@ from typing import Any
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check
 from topgraft.rollout import checkstatus, defect, gate, live, routing, submissions, verdicts
+from topgraft.rollout.aliases import alias_says, alias_status
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.podspec import labels
 from topgraft.rollout.progress import HELD_STEP, QUEUED_STEP, Phase, Progress, steady
+from topgraft.rollout.sandbox import sandbox_says, sandbox_status
 from topgraft.rollout.sharing import canary_steps, held_since
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.steps import stopped
@@ -52,6 +54,8 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "checks": checkstatus.on_wire(checks),
         "baseline": wire(at.decision.baseline) if at.decision and at.decision.baseline else None,
         "objectives": submissions.model_records(at) or None,
+        **alias_status(at),
+        "sandbox": sandbox_status(at),
         "finishedTime": rfc3339(at.now) if at.baked else old.finished_time and rfc3339(old.finished_time),
         "replicas": len(at.pods(at.serving)) if at.serving else 0,
         "selector": ",".join(f"{k}={v}" for k, v in labels(model, at.serving, "serving").items())
@@ -101,6 +105,8 @@ def _traffic(at: Situation, ready: int) -> Iterator[Says]:
 
 
 def _notices(at: Situation, step: Progress) -> Iterator[Says]:
+    yield from alias_says(at)
+    yield from sandbox_says(at)
     if step.held:
         yield Says("Held", "True", step.reason, step.message)
     if text := defect.read(at.model.metadata.annotations)[1]:

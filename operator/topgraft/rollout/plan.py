@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from topgraft.rollout import condemned, defect, live, routing
+from topgraft.rollout import condemned, defect, live, routing, sandbox
+from topgraft.rollout.aliases import alias_events
 from topgraft.rollout.checkstatus import report_event
 from topgraft.rollout.children import children
 from topgraft.rollout.conditions import stamp
@@ -16,7 +17,7 @@ from topgraft.rollout.observed import Observed
 from topgraft.rollout.progress import Phase, Progress, progress
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.status import Ours, due, orphan, statuses
-from topgraft.rollout.switch import next_switch, regarding
+from topgraft.rollout.switch import next_switch, reference, regarding
 
 WAIT_SECONDS = 5.0
 
@@ -88,6 +89,7 @@ def _look_again(at: Situation, step: Progress) -> float | None:
         times.append(ends)
     if settles := routing.settles(at):
         times.append(settles)
+    times += sandbox.look_again(at)
     # A moment that has passed without effect waits for something else, which an event will tell; no busy looks.
     waits = [(time - at.now).total_seconds() or WAIT_SECONDS for time in times if time >= at.now]
     if step.phase in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED, Phase.REQUEUED) or at.seen.refusals:
@@ -99,7 +101,14 @@ def _look_again(at: Situation, step: Progress) -> float | None:
 
 def _events(at: Situation, step: Progress) -> tuple[Event, ...]:
     """Transitions only, read off the status as it was: a repeated look finds it written and says nothing."""
-    return (*_reports(at), *_transition(at, step))
+    return (*_reports(at), *_of_the_model(at), *_transition(at, step))
+
+
+def _of_the_model(at: Situation) -> Iterator[Event]:
+    """What has nothing to do with a rollout."""
+    about = reference(at.model)
+    yield from alias_events(at, about)
+    yield from sandbox.sandbox_events(at, about)
 
 
 def _reports(at: Situation) -> Iterator[Event]:

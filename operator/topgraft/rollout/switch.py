@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from topgraft.api.adapterupgrade import AdapterUpgrade
+from topgraft.api.model import Model
 from topgraft.rollout import gate, live, render, steps
 from topgraft.rollout.condemned import condemned, defective, report_of_serving
 from topgraft.rollout.instructions import Event, Plan, Switch
@@ -49,7 +51,10 @@ def _events(at: Situation, move: Move) -> tuple[Event, ...]:
 
 def regarding(at: Situation) -> dict[str, str]:
     """Events are about the upgrade that gave the order, else about the Model."""
-    subject = at.target.order or at.model
+    return reference(at.target.order or at.model)
+
+
+def reference(subject: AdapterUpgrade | Model) -> dict[str, str]:
     return {
         "apiVersion": subject.api_version,
         "kind": subject.kind,

@@ -40,6 +40,7 @@ class Rollouts(RuleBasedStateMachine):
         super().__init__()
         self.world = World(images={"v4": "crash", "v5": "class:Other"}, verdicts={"v7": "smoke/alive"})
         self.verification: dict[str, object] = {}
+        self.aside: dict[str, object] = {}
         self.first = ""
         self.user_specs: dict[tuple[str, str], object] = {}
 
@@ -63,7 +64,7 @@ class Rollouts(RuleBasedStateMachine):
 
     def _model(self, replicas: int, **serving: object) -> None:
         serving = {"replicas": replicas, **serving}
-        self.world.model(serving=serving, strategy=self.strategy, verification=self.verification)
+        self.world.model(serving=serving, strategy=self.strategy, verification=self.verification, **self.aside)
 
     def _remember(self) -> None:
         for key, body in self.world.objects.items():
@@ -130,6 +131,19 @@ class Rollouts(RuleBasedStateMachine):
     def edit_model(self, replicas: int, pin: str | None) -> None:
         self._model(min(replicas, self.replicas[1]), **({"version": pin} if pin else {}))
         self._remember()
+
+    @rule(
+        box=st.sampled_from((None, "digits-1", "digits-r2", "missing")),
+        alias=st.sampled_from((None, "digits-1", "missing")),
+        policy=st.sampled_from(("Enforce", "Warn", "Warn")),
+    )
+    def edit_what_is_no_rollout(self, box: str | None, alias: str | None, policy: str) -> None:
+        """A sandbox, an alias and the lineage policy; the next edit of the Model takes them along."""
+        self.aside = {"lineagePolicy": policy}
+        if box:
+            self.aside["sandbox"] = {"version": box, "ttlSeconds": 900}
+        if alias:
+            self.aside["aliases"] = {"test_baseline": alias}
 
     @rule(revision=st.integers(2, 4), tag=st.sampled_from(("v1", "v3", "v4")))
     def new_weights(self, revision: int, tag: str) -> None:

@@ -178,6 +178,8 @@ class World:
                 play.get(body["spec"]["containers"][0]["name"], self._run_preflight)(body)
             elif kind == "HTTPRoute":
                 self._answer_route(body)
+            elif kind == "Pod" and body["metadata"]["labels"][views.ROLE_LABEL] == "sandbox":
+                self._run_sandbox(body)
         self._collect()
         self._endpoints()
 
@@ -290,6 +292,17 @@ class World:
             "conditions": [{"type": "Ready", "status": status, "lastTransitionTime": moved}],
             "containerStatuses": [container],
         }
+
+    def _run_sandbox(self, pod: dict[str, Any]) -> None:
+        pod.setdefault("status", {"podIP": "10.9.9.9"})
+        container = pod["spec"]["containers"][0]
+        if container["name"] == "test":
+            self._run_suite(pod)
+            return
+        if pod["status"].get("phase") != "Failed":
+            pod["spec"].setdefault("initContainers", [])
+            pod["metadata"].setdefault("deployment", pod["metadata"]["name"])
+            self._run_pod(pod, self._behaviour(container["image"]))
 
     def _run_preflight(self, pod: dict[str, Any]) -> None:
         if pod.get("status", {}).get("phase") == "Succeeded":
