@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from topgraft.checks import tree
+from topgraft.checks.endpoint import endpoint
 
 USER_VERBS = {
     "info": "print the infos of the version that serves",
@@ -32,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verify = verbs.add_parser("verify", help="compare a candidate with what serves, by smoke and golden requests")
     _add_verify(verify)
     _add_inspect_peft(verbs.add_parser("inspect-peft", help="print what the files of PEFT adapters say"))
+    listing = verbs.add_parser("tags", help="find the image that an upgrade's target stands for in its registry")
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["tags"]:
+        _tags().add_arguments(listing)
     for verb, text in USER_VERBS.items():
         asked = verbs.add_parser(verb, help=text, description=text)
         if verb in given[:1]:
@@ -47,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from topgraft.checks import peft  # noqa: PLC0415
 
         return peft.run(dict(options.volume), options.adapters)
+    if options.verb == "tags":
+        return int(_tags().run(options))
     if options.verb == "verify":
         told = "".join(options.config) or os.environ.get("TOPGRAFT_VERIFICATION", "")
         if not told:
@@ -61,6 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from topgraft import operator  # noqa: PLC0415
 
     return operator.main(options)
+
+
+def _tags() -> Any:
+    return importlib.import_module("topgraft.checks.tags")
 
 
 def _module(verb: str) -> Any:
@@ -79,6 +89,8 @@ def _add_operator(parser: argparse.ArgumentParser) -> None:
     add("--no-armed-standby", dest="armed_standby", action="store_false", help="write no standby EndpointSlices")
     add("--prometheus", type=_http_url, metavar="URL", help="server for spec.verification.metrics.source: Prometheus")
     add("--gateway-api", action="store_true", help="make HTTPRoutes for Models with spec.serving.httpRoute")
+    told = "where a registry answers that is not reached by https under its name; repeat"
+    add("--registry", action="append", default=[], type=endpoint, metavar="HOST=URL", help=told)
     add("--log-format", choices=("json", "text"), default="json")
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     add("--host", default="0.0.0.0", help="address of /healthz, /readyz and /metrics")  # noqa: S104 - the kubelet asks

@@ -62,6 +62,7 @@ class Options:
     armed_standby: bool
     prometheus: str | None
     gateway_api: bool
+    registries: tuple[tuple[str, str], ...]
     host: str
     port: int
 
@@ -88,7 +89,7 @@ class Operator:
         self.recorder = Recorder(self.client, self.elector.identity)
         limits = options.max_concurrent_rollouts, options.max_concurrent_rollouts_per_namespace
         slots = Slots(*limits, self.mirror.models)
-        settings = Settings(image=options.image, armed_standby=options.armed_standby)
+        settings = Settings(image=options.image, armed_standby=options.armed_standby, registries=options.registries)
         refusals, clock = Refusals(), Clock()
         self.sampler = Sampler(self.mirror, self.queue.add, clock, options.prometheus)
         self.routes: Routes | None = None
@@ -277,6 +278,7 @@ def main(arguments: argparse.Namespace) -> int:
         armed_standby=arguments.armed_standby,
         prometheus=arguments.prometheus,
         gateway_api=arguments.gateway_api,
+        registries=tuple(dict(arguments.registry).items()),
         host=arguments.host,
         port=arguments.port,
     )

@@ -82,7 +82,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "versionHistoryLimit": 10,
     },
     "ModelVersion": {"channel": "Production", "adapter": {"contract": "Topgraft"}, "artifact": {"verify": "Full"}},
-    "AdapterUpgrade": {"allowRepositoryChange": False, "allowApiBreak": False, "suspend": False},
+    "AdapterUpgrade": {
+        "allowRepositoryChange": False,
+        "allowApiBreak": False,
+        "allowSourceType": False,
+        "suspend": False,
+    },
 }
 
 

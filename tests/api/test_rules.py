@@ -156,7 +156,7 @@ REFUSED = [
     Refused(V, "spec.adapter", REMOVED, "spec.adapter", "Required value"),
     Refused(V, "spec.adapter.image", REMOVED, "spec.adapter.image", "Required value"),
     Refused(U, "spec.modelRef.name", REMOVED, "spec.modelRef.name", "Required value"),
-    Refused(U, "spec.adapter", REMOVED, "spec.adapter", "Required value"),
+    Refused(U, "spec.adapter", REMOVED, "spec", "must have either adapter.image or target"),
     Refused(U, "spec.reason", REMOVED, "spec.reason", "Required value"),
     # Unknown fields and values
     Refused(M, "spec.replicas", 1, "spec.replicas", "unknown field"),
@@ -167,6 +167,19 @@ REFUSED = [
     Refused(V, "spec.adapter.contract", "V2", "spec.adapter.contract", '"Topgraft", "None"'),
     Refused(V, "spec.adapter.pullPolicy", "Sometimes", "spec.adapter.pullPolicy", '"Always", "IfNotPresent", "Never"'),
     Refused(U, "spec.reason", "Whim", "spec.reason", '"BugFix", "MethodChange", "DependencyFix"'),
+    # Targets
+    Refused(U, "spec.adapter", {"args": []}, "spec", "must have either adapter.image or target"),
+    Refused(U, "spec.target", {"latest": True}, "spec", "must have either adapter.image or target"),
+    *(
+        Refused(U, "spec.target", target, "spec.target", "must have exactly one of tag, commit and latest")
+        for target in ({}, {"tag": "v1", "latest": True}, {"tag": "v1", "commit": "3f2a9c1"})
+    ),
+    Refused(U, "spec.target", {"latest": False}, "spec.target.latest", "Unsupported value: false"),
+    Refused(U, "spec.target", {"tag": "a/b"}, "spec.target.tag", "must be a tag of an image"),
+    Refused(U, "spec.target", {"tag": "v" * 129}, "spec.target.tag", "128"),
+    Refused(U, "spec.target", {"commit": "v1"}, "spec.target.commit", "at least 7 chars"),
+    Refused(U, "spec.target", {"commit": "3F2A9C1"}, "spec.target.commit", "must be a commit"),
+    Refused(M, "spec.publishPolicy", "Sometimes", "spec.publishPolicy", '"EveryCommit", "TagOnly"'),
     # Sources
     Refused(V, "spec.source", {}, "spec.source.type", "Required value"),
     Refused(V, "spec.source.type", "Notebook", "spec.source.type", '"CodeRepository", "CodeWorkspace", "ModelStudio"'),
@@ -663,6 +676,14 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     (M, "spec.aliases", {"test_baseline": "digits-1", "v3_test": "digits-2", "-": "d"}),
     (M, "spec.aliases", {f"a{i}": "d" * 63 for i in range(32)}),
     (M, "spec.sandbox", {"version": "digits-1", "ttlSeconds": 60, "testSuite": {}}),
+    *(
+        (U, "spec", {"modelRef": {"name": "digits"}, "reason": "BugFix", **spec})
+        for spec in (
+            {"target": {"tag": "v1.0_2-x"}},
+            {"target": {"commit": "0" * 40}},
+            {"target": {"latest": True}, "adapter": {"args": ["--fast"]}},
+        )
+    ),
     (V, "spec.revision", 0),
     (
         V,

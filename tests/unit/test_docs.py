@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import REGISTRY
 from topgraft import cli
 from topgraft.api import adapterupgrade, model, modelversion
+from topgraft.checks import tags
 from topgraft.checks.failure import Reason
 from topgraft.cluster import metrics
 from topgraft.cluster.health import ClusterMetrics
@@ -69,6 +70,8 @@ OWN_WORDS = {
         "None",
         "Quick",
         "CodeRepository",
+        "EveryCommit",
+        "TagOnly",
     },
     "condition types": {
         *("Ready", "Reconciling", "Stalled", "Available", "RollbackReady", "Ungoverned", "AdapterOverridden"),
@@ -154,6 +157,8 @@ def options_of(verb: str) -> set[str]:
     parser = argparse.ArgumentParser()
     if verb == "operator":
         cli._add_operator(parser)
+    elif verb == "tags":
+        tags.add_arguments(parser)
     elif verb == "verify":
         cli._add_verify(parser)
     elif verb in cli.USER_VERBS:
@@ -184,7 +189,7 @@ def test_commands_in_the_page_exist(page: Path) -> None:
         if words[:1] == ["make"]:
             assert {word for word in words[1:] if "=" not in word} <= targets, command
         elif words[:1] == ["topgraft"] and words[1:2] != [] and not words[1].startswith("-"):
-            assert words[1] in {"operator", "digest", "verify", *cli.USER_VERBS}, command
+            assert words[1] in {"operator", "digest", "verify", "tags", *cli.USER_VERBS}, command
             flags = {word.split("=")[0] for word in words if word.startswith("--")}
             assert flags <= options_of(words[1]), command
 

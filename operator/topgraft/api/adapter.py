@@ -50,8 +50,8 @@ class Adapter(Wire):
 class UpgradeAdapter(Wire):
     """The serving code that the Model is to run; a field left out stays as the base version has it."""
 
-    image: Image
-    """The image, by tag or digest."""
+    image: Image | None = None
+    """The image, by tag or digest; absent with spec.target."""
     args: Annotated[tuple[Argument, ...] | None, Field(max_length=64), ATOMIC] = None
     """Replaces the arguments."""
     env: Env | None = None

@@ -13,18 +13,27 @@ from topgraft.api.model import HashText, ImageText, Reason, VersionName
 from topgraft.api.modelversion import ModelReference
 from topgraft.api.policy import RollbackOverride
 from topgraft.api.scalars import Count, DnsLabel
+from topgraft.api.target import Resolved, UpgradeTarget
 from topgraft.api.verification import Checks, VerificationOverride
-from topgraft.api.wire import ATOMIC, Wire, immutable, rules
+from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
 
 
 class AdapterUpgradeSpec(Wire):
     """Which adapter the Model is to run."""
 
-    model_config = rules(immutable("AdapterUpgrade", "modelRef"))
+    model_config = rules(
+        immutable("AdapterUpgrade", "modelRef"),
+        Rule(
+            "has(self.target) != (has(self.adapter) && has(self.adapter.image))",
+            "must have either adapter.image or target: an image by name, or one that is looked up",
+        ),
+    )
 
     model_ref: ModelReference
     """The Model that is upgraded. Immutable."""
-    adapter: UpgradeAdapter
+    adapter: UpgradeAdapter = UpgradeAdapter()
+    target: UpgradeTarget | None = None
+    """The image by tag, commit or age instead of adapter.image. It is looked up once, in the base's repository."""
     reason: Literal["BugFix", "MethodChange", "DependencyFix"]
     """Why the adapter changes."""
     from_version: DnsLabel | None = None
@@ -88,6 +97,8 @@ class AdapterUpgradeStatus(Wire):
     """The version that the upgrade started from."""
     to_version: VersionName | None = None
     """The version that carries the new adapter."""
+    resolved: Resolved | None = None
+    """What spec.target stood for when it was looked up. Another edit, or the annotation retry-at, looks again."""
     image_digest: Annotated[str | None, Field(max_length=128)] = None
     """Digest that the image's tag stood for."""
     artifact: ArtifactProof | None = None

@@ -16,6 +16,7 @@ from topgraft.api.policy import Rollback, Strategy
 from topgraft.api.sandbox import Sandbox, SandboxStatus
 from topgraft.api.scalars import MAX_MESSAGE, Count, Line, NotesText, ObjectName, StringMap, Word
 from topgraft.api.serving import Serving
+from topgraft.api.target import PublishPolicy
 from topgraft.api.verification import Baseline, Checks, Verification
 from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
 
@@ -55,6 +56,8 @@ class ModelSpec(Wire):
     use_cases: Words = ()
     """What it is used for. Informational."""
     serving: Serving = Serving()
+    publish_policy: PublishPolicy = "EveryCommit"
+    """Which images an AdapterUpgrade may use: of every commit, or only those with a tag that names no commit."""
     strategy: Strategy = Strategy()
     verification: Verification = Field(default_factory=Verification)
     rollback: Rollback = Rollback()

@@ -20,7 +20,7 @@ Commit = Annotated[
 GitName = Annotated[
     str,
     Field(min_length=1, max_length=255),
-    Rule("self.matches('^[A-Za-z0-9][A-Za-z0-9._/+-]*$')", "must be a name of a branch or tag, without spaces"),
+    Rule("self.matches('^[A-Za-z0-9_][A-Za-z0-9._/+-]*$')", "must be a name of a branch or tag, without spaces"),
 ]
 
 

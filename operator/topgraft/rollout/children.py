@@ -16,6 +16,7 @@ from topgraft.rollout.infofiles import informed
 from topgraft.rollout.infos import info_writes
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.preflight import preflight_name, preflight_pod, recheck_name, recheck_pod
+from topgraft.rollout.resolving import resolve_writes
 from topgraft.rollout.sandbox import sandbox_writes, used_version
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.strategy import resized
@@ -35,6 +36,8 @@ def children(at: Situation, *, preparing: bool) -> tuple[Write, ...]:
         *verification_writes(at, preparing=preparing),
         *_recheck(at),
         *info_writes(at, _shown(at, sizes, preparing=preparing)),
+        *resolve_writes(at),
+        *info_writes(at, {*sizes, *([at.candidate.metadata.name] if preparing and at.candidate else [])}),
         *_deployments(at, sizes),
         *_arming(at),
         *sandbox_writes(at),

@@ -8,7 +8,10 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.meta import API_VERSION
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.api.target import Resolved
+from topgraft.governance.sourcetypes import UPGRADABLE
 from topgraft.rollout.content import digest, wire
+from topgraft.rollout.image import Image
 from topgraft.rollout.views import MODEL_LABEL
 
 DESCRIPTIVE = ("visibility", "metadata", "license", "description", "notes", "outputInfo")
@@ -34,11 +37,22 @@ def owner_of(model: Model) -> list[dict[str, Any]]:
     ]
 
 
-def upgraded_spec(base: ModelVersion, upgrade: AdapterUpgrade) -> dict[str, Any]:
-    """The base's spec with what the upgrade names replaced, artifact and lineage byte-equal."""
+def upgraded_spec(base: ModelVersion, upgrade: AdapterUpgrade, found: Resolved | None = None) -> dict[str, Any]:
+    """The base's spec with what the upgrade names replaced, artifact and lineage byte-equal.
+
+    `found`: what the upgrade's target stood for; an image that the base runs already stays as the base names it.
+    """
     spec = wire(base.spec)
     ordered = wire(upgrade.spec.adapter)
-    return {**spec, "adapter": {**spec["adapter"], **ordered}}
+    made = {**spec, "adapter": {**spec["adapter"], **ordered}}
+    if found is None or found.digest is None:
+        return made
+    image, recorded = Image.parse(base.spec.adapter.image), base.status.adapter
+    if found.digest not in (image.digest, recorded.image_digest if recorded else None):
+        made["adapter"]["image"] = Image(image.repository, found.tag or "").at(found.digest)
+        source = {"type": UPGRADABLE, **spec.get("source", {}), "commit": found.commit, "tag": found.tag}
+        made["source"] = {name: value for name, value in source.items() if value is not None}
+    return made
 
 
 def same_content(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -74,7 +88,7 @@ def derived_labels(model: Model) -> dict[str, str]:
 def derived_body(model: Model, base: ModelVersion, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The ModelVersion object of a derived version; its descriptive fields follow the base's."""
     root = {key: value for key, value in spec.items() if key not in (*DESCRIPTIVE, *OF_THE_BASE)}
-    if "source" in root:
+    if base.spec.source is not None and root.get("source") == wire(base.spec.source):
         # Which commit and tag the base was made from says nothing of the new adapter's.
         root["source"] = {key: value for key, value in root["source"].items() if key not in ("commit", "tag")}
     copied = {key: value for key, value in wire(base.spec).items() if key in DESCRIPTIVE}

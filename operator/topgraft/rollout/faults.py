@@ -79,7 +79,7 @@ def _mount_reason(event: str) -> str:
 def container_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault | None:
     waiting, ended = status.state.waiting, status.state.terminated or status.last_state.terminated
     where = f"container {status.name}"
-    if status.name in ("digest", "peft", "verify"):
+    if status.name in ("digest", "peft", "verify", "resolve"):
         return _own_fault(pod, status, since)
     told = error_in(parse(ended.message), MESSAGE_LIMIT) if ended else None
     if told is not None and (status.state.running is None or not status.ready):

@@ -20,6 +20,8 @@ class Settings:
 
     image: str
     armed_standby: bool = True
+    registries: tuple[tuple[str, str], ...] = ()
+    """(host, URL) of registries that are not reached by https under their name."""
 
 
 @dataclass(frozen=True)

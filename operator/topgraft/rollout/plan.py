@@ -92,7 +92,11 @@ def _look_again(at: Situation, step: Progress) -> float | None:
     times += sandbox.look_again(at)
     # A moment that has passed without effect waits for something else, which an event will tell; no busy looks.
     waits = [(time - at.now).total_seconds() or WAIT_SECONDS for time in times if time >= at.now]
-    if step.phase in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED, Phase.REQUEUED) or at.seen.refusals:
+    if (
+        step.phase in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED, Phase.REQUEUED)
+        or at.seen.refusals
+        or at.target.question
+    ):
         waits.append(WAIT_SECONDS)
     if step.phase in (Phase.BAKING, Phase.PREPARING, Phase.RETRYING) or at.checking is not None:
         waits.append(WAIT_SECONDS)

@@ -9,12 +9,15 @@ from typing import Any
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.api.target import Resolved
 from topgraft.governance import channels, lineage, releases
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.sourcetypes import source_refusal
+from topgraft.governance.targets import Question, question, unpublished
 from topgraft.rollout import verification
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.derive import content_of, derived_body, derived_name, identity, same_content, upgraded_spec
+from topgraft.rollout.image import Image
 from topgraft.rollout.policy import rollback_policy
 from topgraft.rollout.views import RETRY_AT
 
@@ -29,7 +32,7 @@ class Target:
 
     `version` is None while nothing can be said (`reason` and `message` tell why). `body` is the derived ModelVersion
     that does not exist yet. `held` is why the governing upgrade has no say now (pin, suspend); `refused` why it may not
-    have its say, or not yet: what serves stays.
+    have its say, or not yet: what serves stays. `question` is to be looked up in a registry first.
     """
 
     version: str | None = None
@@ -39,6 +42,7 @@ class Target:
     governing: AdapterUpgrade | None = None
     held: str = ""
     refused: Refusal | None = None
+    question: Question | None = None
     overtaken: bool = False
     ungoverned: bool = False
     adapter_overridden: bool = False
@@ -186,10 +190,12 @@ def choose(
         return target
     elif upgrade is not None and not upgrade.spec.suspend:
         target, plain = _upgraded(model, versions, target, base, upgrade), target
+        asked = target.question
         if (refused := target.refused or _barred(model, versions, target, serving)) is not None:
             # What an earlier form of the order brought in from a version of its choice stays.
             kept = replace(plain, version=serving) if upgrade.spec.from_version and serving in versions else None
-            target = replace(kept or _without_upgrade(model, plain, versions, base, serving), refused=refused)
+            target = kept or _without_upgrade(model, plain, versions, base, serving)
+            target = replace(target, refused=refused, question=asked)
     else:
         held = "Suspended" if upgrade else ""
         target = replace(_without_upgrade(model, target, versions, base, serving), held=held)
@@ -235,10 +241,15 @@ def _upgraded(
             return replace(target, version=root.name, base=root.name, overtaken=True)
     if root.version is None:
         return _no_version(model, replace(target, base=root.name), versions)
-    spec = upgraded_spec(root.version, upgrade)
+    if upgrade.spec.target is not None and (refused := source_refusal(root.version, upgrade)):
+        return replace(target, refused=refused)
+    asked, found = _looked_up(model, root.version, upgrade)
+    if asked is not None and (refused := _unanswered(asked, found)):
+        return replace(target, refused=refused, question=None if refused.final else asked)
+    spec = upgraded_spec(root.version, upgrade, found)
     if same_content(spec, wire(root.version.spec)):
         return replace(target, version=root.name, trigger="Upgrade", base=root.name)
-    if refused := source_refusal(root.version, upgrade):
+    if refused := source_refusal(root.version, upgrade) or _unpublished(model, upgrade, spec):
         return replace(target, refused=refused)
     name = derived_name(model.metadata.name, spec)
     overridden = root.version.metadata.creation_timestamp > upgrade.metadata.creation_timestamp
@@ -256,6 +267,25 @@ def _carries_another(newest: ModelVersion, version: ModelVersion) -> bool:
     """Whether newer weights came with an adapter of their own; a version made of `version` did not bring any."""
     made = newest.spec.parent_version == version.metadata.name and derived(newest)
     return not made and newest.spec.adapter.image != version.spec.adapter.image
+
+
+def _looked_up(model: Model, base: ModelVersion, upgrade: AdapterUpgrade) -> tuple[Question | None, Resolved | None]:
+    """(what the upgrade's target asks of the registry, the answer on record); None where it names an image itself."""
+    repository = Image.parse(base.spec.adapter.image).canonical_repository
+    asked = question(model, upgrade, repository, upgrade.metadata.annotations.get(RETRY_AT, ""))
+    found = upgrade.status.resolved
+    return asked, found if asked is not None and asked.answered_by(found) else None
+
+
+def _unanswered(asked: Question, found: Resolved | None) -> Refusal | None:
+    if found is None:
+        return Refusal("Resolving", f"spec.target is looked up in {asked.repository}", final=False)
+    return Refusal(found.reason, found.message or found.reason) if found.reason else None
+
+
+def _unpublished(model: Model, upgrade: AdapterUpgrade, spec: dict[str, Any]) -> Refusal | None:
+    image = Image.parse(spec["adapter"]["image"])
+    return unpublished(model, upgrade, image.tag, image.digest)
 
 
 def _without_upgrade(

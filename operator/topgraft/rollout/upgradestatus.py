@@ -10,7 +10,7 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check
 from topgraft.governance.refusal import Refusal
-from topgraft.rollout import changes, checkstatus, submissions
+from topgraft.rollout import changes, checkstatus, resolving, submissions
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
@@ -50,10 +50,11 @@ def upgrade_status(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> di
     elif at.target.refused is not None:
         # What would be recorded is the course of another order.
         body |= _kept(upgrade)
-        said = list(_not_accepted(at, at.target.refused))
+        said = list(_not_accepted(at, resolving.obstacle(at) or at.target.refused))
     else:
         body |= _record(at, step, upgrade)
         said = list(_governing(at, step, body))
+    body["resolved"] = resolving.resolved(at, upgrade)
     body["conditions"] = stamp(said, old.conditions, meta.generation, at.now)
     return without_nulls(body)
 
@@ -137,7 +138,7 @@ def _history(at: Situation, upgrade: AdapterUpgrade, same: bool) -> list[dict[st
     succeeded = "Succeeded" in told and told["Succeeded"].status == "True"
     failed = ready is not None and ready.status == "False"
     entry = {
-        "image": version.spec.adapter.image if version else upgrade.spec.adapter.image,
+        "image": version.spec.adapter.image if version else upgrade.spec.adapter.image or "",
         "version": old.to_version,
         "startTime": _time(old.start_time),
         "endTime": _time(old.end_time or at.now),

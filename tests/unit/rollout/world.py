@@ -6,6 +6,7 @@ Only for tests of decisions: time is a number, pods become ready at once, faults
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -81,6 +82,8 @@ class World:
     gateway_api: GatewayApi = GatewayApi.READY
     gateways: dict[str, str] = field(default_factory=dict)
     """Gateway → what its controller does: accepts, refuses, unresolved, dead; of other names it accepts."""
+    registry: dict[str, str] = field(default_factory=dict)
+    """What is looked up, such as `--tag=v2` or `--latest` → the tag that it stands for, error:<Reason>, or silent."""
     version: int = 0
 
     # -- the user ---------------------------------------------------------------------------------------------------
@@ -173,6 +176,8 @@ class World:
         for (kind, _), body in list(self.objects.items()):
             if kind == "Deployment":
                 self._run_deployment(body)
+            elif kind == "Pod" and body["metadata"]["labels"][views.ROLE_LABEL] == "resolve":
+                self._run_resolve(body)
             elif kind == "Pod" and body["metadata"]["labels"][views.ROLE_LABEL] == "preflight":
                 play = {"verify": self._run_verify, "test": self._run_suite}
                 play.get(body["spec"]["containers"][0]["name"], self._run_preflight)(body)
@@ -334,7 +339,7 @@ class World:
         if tag in self.packages:
             inspected["requirements"] = self.packages[tag]
         digested = self._digest(pod["spec"]["containers"][0].get("args", []))
-        image_id = f"{REPOSITORY}@sha256:{abs(hash(image)) % 10**10:064d}"
+        image_id = f"{REPOSITORY}@{self.digest_of(image.partition('@')[0].rpartition(':')[2])}"
         pod["status"] = {
             "phase": "Succeeded",
             "containerStatuses": [
@@ -369,6 +374,25 @@ class World:
             report["error"] = {"reason": reason, "message": "requests.jsonl: line 3: no JSON"}
         code = 1 if kind == "error" else 3 if "Failed" in {c["verdict"] for c in checks} else 0
         self._end(pod, "verify", 137 if said == "lost" else code, "" if said == "lost" else json.dumps(report))
+
+    def _run_resolve(self, pod: dict[str, Any]) -> None:
+        if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            return
+        asked = pod["spec"]["containers"][0]["args"][3]
+        stands = self.registry.get(asked, "error:TagNotFound")
+        kind, _, reason = stands.partition(":")
+        if stands == "silent":
+            pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "resolve", "state": {"running": {}}}]}
+        elif kind == "error":
+            self._end(pod, "resolve", 1, json.dumps({"error": {"reason": reason, "message": f"about {asked}"}}))
+        else:
+            said = {"tag": stands, "digest": self.digest_of(stands), "commit": "3f2a9c1"}
+            self._end(pod, "resolve", 0, json.dumps(said))
+
+    @staticmethod
+    def digest_of(tag: str) -> str:
+        """The digest of the image behind a tag."""
+        return f"sha256:{hashlib.sha256(tag.encode()).hexdigest()}"
 
     def _run_suite(self, pod: dict[str, Any]) -> None:
         code = self.suites.get(self.tag_of(pod["metadata"]["labels"][views.VERSION_LABEL]) or "", 0)
