@@ -41,6 +41,8 @@ OPTIONAL: list[tuple[str, object, str, object]] = [
     ("inputInfo", {"fieldsMap": {"a": "b"}}, ".fieldsMap", {"a": "c"}),
     ("trainInfo", {"params": {"epochs": "3"}}, ".params", {"epochs": "4"}),
     ("trainInfo", {"dataset": {"name": "digits", "version": "1"}}, ".dataset.version", "2"),
+    ("trainInfo", {"job": {"image": "train:v1", "suspend": True}}, ".job.suspend", False),
+    ("trainInfo", {"job": {"image": "train:v1"}}, ".job.env", [{"name": "A", "value": "1"}]),
     ("importInfo", {"params": {"toolkit": "joblib"}}, ".params", {}),
     ("testTag", "v1_testenv", "", "v2_testenv"),
 ]

@@ -43,6 +43,7 @@ VOL = "spec.artifact.volumes"
 INFO = "spec.outputInfo"
 PEFT, JOBS = "spec.artifact.adapters", "spec.fineTuningJobs"
 LORA = {"type": "project", "name": "sql", "baseModelRef": {"name": "llama"}, "location": "adapters/sql"}
+TRAIN = "spec.trainInfo.job"
 SMOKE, GOLDEN = "spec.verification.smoke", "spec.verification.golden"
 FILE = {"configMap": {"name": "golden"}}
 
@@ -544,6 +545,27 @@ REFUSED = [
     Refused(V, "spec.trainInfo.params", {"epochs": 3}, "spec.trainInfo.params.epochs", "must be of type string"),
     Refused(V, "spec.trainInfo.dataset", {"version": "1"}, "spec.trainInfo.dataset.name", "Required value"),
     Refused(V, "spec.trainInfo.resumeFromModel", {"model": "a", "version": "B"}, "version", "must be a DNS label"),
+    Refused(V, f"{TRAIN}.image", "a b", f"{TRAIN}.image", "must be an image reference"),
+    Refused(V, TRAIN, {"args": []}, f"{TRAIN}.image", "Required value"),
+    Refused(V, f"{TRAIN}.backoffLimit", -1, f"{TRAIN}.backoffLimit", "greater than or equal to 0"),
+    Refused(V, f"{TRAIN}.activeDeadlineSeconds", 0, f"{TRAIN}.activeDeadlineSeconds", "greater than or equal to 1"),
+    Refused(
+        V, TRAIN, {"image": "a", "labels": {"topgraft.dev/model": "x"}}, f"{TRAIN}.labels", "starts with topgraft.dev/"
+    ),
+    Refused(
+        V,
+        TRAIN,
+        {"image": "a", "volumes": [{"name": "a", "mountPath": "/a"}]},
+        f"{TRAIN}.volumes[0]",
+        "must have exactly one source of persistentVolumeClaim, configMap, secret",
+    ),
+    Refused(
+        V,
+        TRAIN,
+        {"image": "a", "volumes": [{"name": n, "mountPath": "/a", "configMap": {"name": "a"}} for n in "ab"]},
+        f"{TRAIN}.volumes",
+        "every volume must have a mountPath of its own",
+    ),
     Refused(V, "spec.importInfo.params", {"a": True}, "spec.importInfo.params.a", "must be of type string"),
     Refused(M, "spec.outputInfo", {}, "spec.outputInfo", "unknown field"),
     # Strategies and verification

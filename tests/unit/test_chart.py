@@ -25,6 +25,7 @@ OPERATOR_GRANTS = {
     *(("apps", "deployments", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "services", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "pods", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
+    *(("batch", "jobs", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "configmaps", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("discovery.k8s.io", "endpointslices", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     ("discovery.k8s.io", "endpointslices/restricted", "create"),

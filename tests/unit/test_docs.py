@@ -29,7 +29,15 @@ OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 KUBERNETES_WORDS = {
     *("ALL", "Accept", "ClusterIP", "Completed", "DeadlineExceeded", "FallbackToLogsOnError", "Error", "Running"),
-    *("Background", "BearerToken", "ConfigMap", "CreateContainerConfigError", "CreateContainerError"),
+    *(
+        "Background",
+        "BearerToken",
+        "Complete",
+        "ConfigMap",
+        "Job",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+    ),
     *(
         "ContainerCreating",
         "CrashLoopBackOff",
@@ -98,6 +106,7 @@ OWN_WORDS = {
     "words of a decision": {"First", "Forward", "Back", "Step", "Standby", "Abandoned"},
     "where a split of a dataset comes from": {"Job", "Default"},
     "strategies": {"BlueGreen", "Canary", "Recreate"},
+    "a stage that no condition tells": {"Trained"},
     "levels of visibility": {"Private", "Org", "Public"},
     "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
     | {"Undecided", "Waiting", "Retrying", "Requeued", "Closed", "Restored"},

@@ -56,6 +56,13 @@ def life_of_a_model() -> World:
     world.dead.add(world.serving or "")
     world.run(60)
     assert world.serving_tag == "v7"
+    world.base("digits-9", revision=0, trainInfo={"job": {"image": "trainer:v1"}})
+    world.run(1)
+    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": ""}
+    world.objects["Job", "digits-9-train"]["status"] = {"conditions": [failed]}
+    world.run(1)
+    world.annotations("ModelVersion", "digits-9")["topgraft.dev/retry-at"] = "again"
+    world.run(1)
     return world
 
 

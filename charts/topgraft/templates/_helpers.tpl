@@ -78,6 +78,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, patch, delete]
+# The training of a version by its own Job (trainInfo.job).
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
 # The infos of a version (outputInfo, inputInfo), which the kubelet shows its pods as files.
 - apiGroups: [""]
   resources: [configmaps]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from topgraft.api.scalars import DnsLabel, Line, ShortKeys, Word
+from topgraft.api.training import TrainingJob
 from topgraft.api.verification import Number
 from topgraft.api.wire import ATOMIC, ListOf, Rule, Wire, rules
 
@@ -137,6 +138,8 @@ class TrainInfo(Wire):
     dataset: Dataset | None = None
     resume_from_model: VersionOfModel | None = None
     """The version whose weights the training begins with."""
+    job: TrainingJob | None = None
+    """The Job that trains the version; without one the artifacts are there already."""
 
 
 class ImportInfo(Wire):

@@ -173,11 +173,27 @@ class Failure(Wire):
     time: datetime
 
 
+class TrainingStatus(Wire):
+    """The training that was started last."""
+
+    job: Annotated[str, Field(max_length=63)]
+    uid: Annotated[str, Field(max_length=64)]
+    retry_at: Annotated[str | None, Field(max_length=1024)] = None
+    """The value of the annotation topgraft.dev/retry-at that it was started for."""
+
+
 class ModelVersionStatus(Wire):
     """What Topgraft observed of this version."""
 
     observed_generation: ObservedGeneration = -1
     """The metadata.generation that this status describes; -1 before the first look."""
+    code: Annotated[int | None, Field(ge=21100, le=21119)] = None
+    """How far its training is: 21100 trained, 21101 training, 21102 untrained, 21103 queued, 21106 and 21113 failed."""
+    name: Annotated[str | None, Field(max_length=64)] = None
+    """The name of the code, such as MODEL_TRAINED."""
+    description: Annotated[str | None, Field(max_length=1024)] = None
+    """What the code means here."""
+    training: TrainingStatus | None = None
     conditions: Conditions = ()
     """Ready is the summary."""
     artifact: ArtifactStatus | None = None

@@ -20,6 +20,7 @@ from topgraft.cluster.kinds import (
     ENDPOINT_SLICE,
     GROUP,
     HTTP_ROUTE,
+    JOB,
     MODEL,
     MODEL_VERSION,
     OWNED,
@@ -29,7 +30,7 @@ from topgraft.cluster.kinds import (
 )
 from topgraft.cluster.queue import Key
 from topgraft.rollout.routeview import HTTPRoute
-from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, Pod, Service
+from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, Job, Pod, Service
 
 PREFIX = f"{GROUP}/"
 View = TypeVar("View", bound=BaseModel)
@@ -84,6 +85,7 @@ class Mirror:
         self.config_maps = _cache(ConfigMap, _by_label)
         self.routes = _cache(HTTPRoute, _by_label)
         self.adapters = AdapterNames(self.models)
+        self.jobs = _cache(Job, _by_label)
         self._caches: dict[Kind, Cache[Any]] = {
             MODEL: self.models,
             MODEL_VERSION: self.versions,
@@ -94,6 +96,7 @@ class Mirror:
             ENDPOINT_SLICE: self.slices,
             CONFIG_MAP: self.config_maps,
             HTTP_ROUTE: self.routes,
+            JOB: self.jobs,
         }
 
     def watched(self, kind: Kind, obj: Object, *, gone: bool) -> None:

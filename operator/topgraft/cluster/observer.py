@@ -128,6 +128,7 @@ class Observer:
             config_maps=mirror.config_maps.owned_by(key),
             routes=mirror.routes.owned_by(key),
             gateway_api=self._gateway_api(),
+            jobs=mirror.jobs.owned_by(key),
             refusals=refusals,
             pod_events=events,
             claims=claims,

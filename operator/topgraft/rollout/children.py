@@ -20,6 +20,7 @@ from topgraft.rollout.resolving import resolve_writes
 from topgraft.rollout.sandbox import sandbox_writes, used_version
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.strategy import resized
+from topgraft.rollout.training import training_writes
 from topgraft.rollout.verifying import superfluous, verification_writes, verifies
 from topgraft.rollout.views import APPLIED, STANDBY_SINCE, EndpointSlice, Pod
 
@@ -32,6 +33,7 @@ def children(at: Situation, *, preparing: bool) -> tuple[Write, ...]:
     return (
         *_derived_version(at),
         *followers(at),
+        *training_writes(at),
         *(_preflight(at) if preparing else ()),
         *verification_writes(at, preparing=preparing),
         *_recheck(at),

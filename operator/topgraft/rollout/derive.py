@@ -91,6 +91,9 @@ def derived_body(model: Model, base: ModelVersion, name: str, spec: dict[str, An
     if base.spec.source is not None and root.get("source") == wire(base.spec.source):
         # Which commit and tag the base was made from says nothing of the new adapter's.
         root["source"] = {key: value for key, value in root["source"].items() if key not in ("commit", "tag")}
+    if "job" in root.get("trainInfo", {}):
+        # What the base was trained from, but not the order to train it.
+        root["trainInfo"] = {key: value for key, value in root["trainInfo"].items() if key != "job"}
     copied = {key: value for key, value in wire(base.spec).items() if key in DESCRIPTIVE}
     return {
         "apiVersion": API_VERSION,

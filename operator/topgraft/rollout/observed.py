@@ -11,7 +11,7 @@ from topgraft.api.modelversion import ModelVersion
 from topgraft.governance.peft import Neighbours
 from topgraft.rollout.routeview import GatewayApi, HTTPRoute
 from topgraft.rollout.traffic import Traffic
-from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, PersistentVolumeClaim, Pod, Service
+from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, Job, PersistentVolumeClaim, Pod, Service
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Observed:
     config_maps: tuple[ConfigMap, ...] = ()
     routes: tuple[HTTPRoute, ...] = ()
     gateway_api: GatewayApi = GatewayApi.OFF
+    jobs: tuple[Job, ...] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
     pod_events: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, PersistentVolumeClaim | None] = field(default_factory=dict)

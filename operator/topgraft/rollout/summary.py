@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from topgraft.governance.training import UNTRAINED_REASON
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.progress import Phase, Progress
 
-AWAITED = ("NoVersion", "VersionNotFound", "NotSubmitted", "CheckNotPassed")
-"""Reasons of waiting for an object or a word that only a user can bring."""
+AWAITED = ("NoVersion", "VersionNotFound", "NotSubmitted", "CheckNotPassed", UNTRAINED_REASON)
+"""Reasons of waiting for an object or a word that only a user can bring, or for the end of a training."""
 ACTIVE = (Phase.PREPARING, Phase.WAITING, Phase.QUEUED, Phase.CLOSED, Phase.HELD, Phase.SETTLING, Phase.BAKING)
 STUCK = (Phase.BLOCKED, Phase.BACKOFF, Phase.REQUEUED, Phase.RETRYING)
 HISTORY_LIMIT = 10

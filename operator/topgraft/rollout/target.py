@@ -10,7 +10,7 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.target import Resolved
-from topgraft.governance import channels, lineage, releases
+from topgraft.governance import channels, lineage, releases, training
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.sourcetypes import source_refusal
 from topgraft.governance.targets import Question, question, unpublished
@@ -89,7 +89,7 @@ def derived(version: ModelVersion) -> bool:
 
 def objection(model: Model, version: ModelVersion) -> Refusal | None:
     """Why a version may not be brought in, whoever names it."""
-    return channels.objection(version) or lineage.objection(model, version)
+    return training.objection(version) or channels.objection(version) or lineage.objection(model, version)
 
 
 def eligible(model: Model, version: ModelVersion) -> bool:
@@ -306,6 +306,10 @@ def _no_version(model: Model, target: Target, versions: dict[str, ModelVersion])
         )
         return replace(target, reason="BaseVersionMissing", message=message)
     aside = "; ".join(f"{name}: {why}" for name, why in sorted(_held_back(model, versions)))
+    found = [objection(model, version) for version in versions.values()]
+    if found and all(one is not None and one.reason == training.UNTRAINED_REASON for one in found):
+        # It goes on by itself when the training ends.
+        return replace(target, reason=training.UNTRAINED_REASON, message=aside[:MESSAGE])
     if aside:
         return replace(
             target, reason="NoVersion", message=f"no ModelVersion of this Model may serve: {aside}"[:MESSAGE]

@@ -7,7 +7,8 @@ from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.governance import lineage
-from topgraft.rollout import condemned, peft, submissions
+from topgraft.governance.codes import TRAINED
+from topgraft.rollout import condemned, peft, submissions, training
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
@@ -24,8 +25,9 @@ REQUIREMENTS_LIMIT = 512
 def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict[str, Any] | None:
     """A version's status. None while it is a candidate without news: nothing is written before there is something."""
     old, name = version.status, version.metadata.name
-    told = old.observed_generation == version.metadata.generation and not submissions.news(at, version)
-    if name not in at.involved and told and not version.spec.artifact.adapters and _at_rest(at, version):
+    news = submissions.news(at, version) or training.news(at, version) or bool(version.spec.artifact.adapters)
+    told = old.observed_generation == version.metadata.generation and not news
+    if name not in at.involved and told and _at_rest(at, version):
         return None
     # It may lose the traffic before the first look at it that would have recorded what it was let through with.
     lost_traffic = at.decision is not None and at.decision.leaves == "Failed" and at.decision.origin == name
@@ -38,6 +40,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
         return None
     body: dict[str, Any] = {
         "observedGeneration": version.metadata.generation,
+        **training.training_status(at, version),
         "artifact": wire(old.artifact) if old.artifact else None,
         "adapter": wire(old.adapter) if old.adapter else None,
         "api": wire(old.api) if old.api else None,
@@ -140,6 +143,8 @@ def _version_conditions(at: Situation, step: Progress, version: ModelVersion, bo
         yield Says(
             "Ready", "True", "Serving", f"requests to Model {at.model.metadata.name} are answered by this version"
         )
+    elif body["code"] != TRAINED.number:
+        yield from training.training_says(at, version)
     elif found := lineage.objection(at.model, version):
         yield Says("Ready", "False", found.reason, found.message)
         yield Says("Stalled", "True", found.reason, found.message)

@@ -8,6 +8,7 @@ from topgraft.cluster.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
     ENDPOINT_SLICE,
+    JOB,
     MODEL,
     MODEL_VERSION,
     OWN,
@@ -32,6 +33,7 @@ SPECS: dict[Kind, dict[str, Any]] = {
     SERVICE: {},
     ENDPOINT_SLICE: {},
     CONFIG_MAP: {},
+    JOB: {},
 }
 
 

@@ -37,6 +37,7 @@ VIEWS = {
     "EndpointSlice": views.EndpointSlice,
     "ConfigMap": views.ConfigMap,
     "HTTPRoute": HTTPRoute,
+    "Job": views.Job,
 }
 
 
@@ -474,6 +475,7 @@ class World:
             config_maps=all_of("ConfigMap"),
             routes=all_of("HTTPRoute"),
             gateway_api=self.gateway_api,
+            jobs=all_of("Job"),
             refusals=dict(self.refusals),
             live=self.live,
             may_start=self.may_start,
