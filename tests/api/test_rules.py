@@ -40,6 +40,8 @@ def many(count: int, **fields: object) -> list[dict[str, object]]:
 
 M, V, U = "Model", "ModelVersion", "AdapterUpgrade"
 VOL = "spec.artifact.volumes"
+BOX = "spec.artifact.containers"
+BESIDE = {"name": "triton", "image": f"registry.example/triton@{DIGEST}"}
 INFO = "spec.outputInfo"
 PEFT, JOBS = "spec.artifact.adapters", "spec.fineTuningJobs"
 LORA = {"type": "project", "name": "sql", "baseModelRef": {"name": "llama"}, "location": "adapters/sql"}
@@ -153,7 +155,28 @@ REFUSED = [
     Refused(M, "spec.modelTypeId", "", "spec.modelTypeId", "at least 1 chars"),
     Refused(V, "spec.modelRef", REMOVED, "spec.modelRef", "Required value"),
     Refused(V, "spec.artifact", REMOVED, "spec.artifact", "Required value"),
-    Refused(V, "spec.artifact.volumes", REMOVED, "spec.artifact.volumes", "Required value"),
+    Refused(V, "spec.artifact.volumes", REMOVED, "spec.artifact", "must have volumes, containers or external"),
+    Refused(V, "spec.artifact.containers", [], "spec.artifact.containers", "at least 1 items"),
+    Refused(V, "spec.artifact.containers", [{**BESIDE, "name": f"c{i}"} for i in range(5)], BOX, "at most 4 items"),
+    Refused(V, BOX, [BESIDE, BESIDE], f"{BOX}[1]", "Duplicate value"),
+    Refused(V, BOX, [{**BESIDE, "name": "adapter"}], f"{BOX}[0].name", "is the name of a container of Topgraft's own"),
+    Refused(V, BOX, [{**BESIDE, "name": "A"}], f"{BOX}[0].name", "should match"),
+    Refused(V, BOX, [{**BESIDE, "image": "triton:v1"}], f"{BOX}[0].image", "must name the image by digest"),
+    Refused(V, BOX, [{**BESIDE, "ports": [0]}], f"{BOX}[0].ports[0]", "greater than or equal to 1"),
+    Refused(V, BOX, [{**BESIDE, "ports": []}], f"{BOX}[0].ports", "at least 1 items"),
+    Refused(V, BOX, [{**BESIDE, "readinessPath": "/x"}], f"{BOX}[0]", "readinessPath needs ports"),
+    Refused(V, BOX, [{**BESIDE, "ports": [1], "readinessPath": "x"}], f"{BOX}[0].readinessPath", "should match"),
+    *(
+        Refused(V, "spec.artifact.external", {"baseUrl": url}, "spec.artifact.external.baseUrl", "should match")
+        for url in (
+            "models.example",
+            "ftp://models.example",
+            "https://user:word@models.example",
+            "https://a b",
+            "https://",
+        )
+    ),
+    Refused(V, "spec.artifact.external", {}, "spec.artifact.external.baseUrl", "Required value"),
     Refused(V, "spec.adapter", REMOVED, "spec.adapter", "Required value"),
     Refused(V, "spec.adapter.image", REMOVED, "spec.adapter.image", "Required value"),
     Refused(U, "spec.modelRef.name", REMOVED, "spec.modelRef.name", "Required value"),
@@ -689,6 +712,9 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     (V, VOL, [volume(csi={"driver": "csi.example.com"})]),
     (V, f"{VOL}.0.mountPath", "/a/..b/c..d/…"),
     (V, "spec.artifact.digest", DIGEST),
+    (V, "spec.artifact", {"containers": [BESIDE]}),
+    (V, BOX, [{**BESIDE, "ports": [8000, 8001], "readinessPath": "/v2/health/ready"}]),
+    (V, "spec.artifact", {"external": {"baseUrl": "https://models.example:8443/v1", "secretRef": {"name": "token"}}}),
     (V, "spec.adapter", {"image": "vllm", "contract": "None", "args": ["--model", "/artifacts"]}),
     (V, "spec.adapter.module", "a.b_c.d1"),
     (V, "spec.lineage", {"trainingDataHash": DIGEST, "featureParameters": {}, "hyperparameters": {"rate": "0.1"}}),

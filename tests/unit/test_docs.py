@@ -49,7 +49,17 @@ KUBERNETES_WORDS = {
         "ErrImageNeverPull",
         "ErrImagePull",
     ),
-    *("Event", "Evicted", "FailedCreatePodSandBox", "False", "GET", "IfNotPresent", "ImagePullBackOff", "Lease"),
+    *(
+        "Always",
+        "Event",
+        "Evicted",
+        "FailedCreatePodSandBox",
+        "False",
+        "GET",
+        "IfNotPresent",
+        "ImagePullBackOff",
+        "Lease",
+    ),
     *("Never", "NodeLost", "Normal", "PATCH", "POST", "PUT", "Pending", "PersistentVolumeClaim", "Pod"),
     *(
         "PodInitializing",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from topgraft.api.beside import ArtifactContainer, ExternalModel
 from topgraft.api.peft import PeftAdapters
 from topgraft.api.pod import LocalObjectReference
 from topgraft.api.scalars import ObjectName, Sha256, StringMap
@@ -128,7 +129,14 @@ class ArtifactVolume(Wire):
 
 
 class Artifact(Wire):
-    """The artifacts of a version: bytes that no upgrade changes."""
+    """The artifacts of a version: what no upgrade changes."""
+
+    model_config = rules(
+        Rule(
+            "has(self.volumes) || has(self.containers) || has(self.external)",
+            "must have volumes, containers or external: an adapter needs something to serve",
+        )
+    )
 
     volumes: Annotated[
         tuple[ArtifactVolume, ...],
@@ -138,7 +146,12 @@ class Artifact(Wire):
             "self.all(v, self.exists_one(w, w.mountPath == v.mountPath))",
             "every volume must have a mountPath of its own",
         ),
-    ]
+    ] = ()
+    """The files. Optional where containers or an external model hold the model."""
+    containers: Annotated[tuple[ArtifactContainer, ...], Field(min_length=1, max_length=4), BY_NAME] = ()
+    """Containers beside the adapter, which reaches them on localhost: a model that comes as an image of its own."""
+    external: ExternalModel | None = None
+    """A model that is served elsewhere."""
     adapters: PeftAdapters = ()
     """PEFT adapters among the files."""
     digest: Sha256 | None = None

@@ -9,13 +9,20 @@ from topgraft.api.modelversion import ModelVersion
 from topgraft.governance.apidiff import api_changes, breaking
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.requirements import conflicts
-from topgraft.rollout.content import digest
+from topgraft.rollout.content import digest, wire
 from topgraft.rollout.image import Image
 from topgraft.rollout.preflight import Report
 
 
 def artifact_digest(version: ModelVersion, report: Report) -> str:
-    """One digest for all artifact volumes: the tree digest of the mounted ones, OCI images by their manifest digest."""
+    """One digest for all artifact volumes: the tree digest of the mounted ones, OCI images by their manifest digest.
+
+    Without any volume, of what the version stands in front of: containers by digest, or an address.
+    """
+    artifact = version.spec.artifact
+    if not artifact.volumes:
+        elsewhere = artifact.external and wire(artifact.external)
+        return f"sha256:{digest([[wire(one) for one in artifact.containers], elsewhere])}"
     images = sorted((v.name, Image.parse(v.image.reference).digest) for v in version.spec.artifact.volumes if v.image)
     tree = (report.artifact or {}).get("digest", "")
     return f"sha256:{digest([tree, images])}" if images else tree

@@ -10,6 +10,7 @@ from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.serving import Port
 from topgraft.governance.peft import metadata
+from topgraft.rollout.beside import variables
 from topgraft.rollout.content import wire
 from topgraft.rollout.image import Image
 from topgraft.rollout.views import MODEL_LABEL, ROLE_LABEL, VERSION_LABEL
@@ -76,15 +77,20 @@ def scratch_volumes(model: Model) -> tuple[list[dict[str, Any]], list[dict[str, 
 
 def environment(model: Model, version: ModelVersion) -> list[dict[str, Any]]:
     """Ours first, then the Model's defaults, then the version's own: the later of one name wins."""
+    volumes = version.spec.artifact.volumes
     given = {
-        "TOPGRAFT_ARTIFACT_DIR": version.spec.artifact.volumes[0].mount_path,
+        **({"TOPGRAFT_ARTIFACT_DIR": volumes[0].mount_path} if volumes else {}),
         "TOPGRAFT_MODEL": model.metadata.name,
         "TOPGRAFT_VERSION": version.metadata.name,
         "TOPGRAFT_PORT": str(http_port(model)),
         "TOPGRAFT_MAX_CONNECTION_AGE_SECONDS": str(CONNECTION_AGE_SECONDS),
+        **variables(version),
     }
     if version.spec.artifact.adapters:
         given["TOPGRAFT_ADAPTERS"] = adapters_text(model, version)
+    grpc = next((p for p in ports(model) if p.name == "grpc"), None)
+    if grpc is not None and version.spec.adapter.contract == "Topgraft":
+        given["TOPGRAFT_GRPC_PORT"] = str(grpc.container_port or grpc.port)
     named = {name: {"name": name, "value": value} for name, value in given.items()}
     for item in (*model.spec.serving.env, *version.spec.adapter.env):
         named[item.name] = wire(item)

@@ -23,7 +23,7 @@ def known(at: Situation, version: ModelVersion) -> tuple[str, ...]:
     An OCI image among the volumes makes the recorded digest one of both, from which the files' own cannot be told.
     """
     artifact = version.spec.artifact
-    if artifact.verify != "Quick" or any(volume.image for volume in artifact.volumes):
+    if artifact.verify != "Quick" or not artifact.volumes or any(volume.image for volume in artifact.volumes):
         return ()
     for source in (at.versions.get(at.serving or ""), version, at.parent(version)):
         found = source.status.artifact if source is not None else None

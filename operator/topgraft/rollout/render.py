@@ -7,6 +7,7 @@ from typing import Any
 
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout.beside import put_beside
 from topgraft.rollout.claims import EXCLUSIVE, ONE_NODE
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.derive import content_of, owner_of
@@ -76,6 +77,7 @@ def deployment(
         show_infos(spec, name)
     if digest_image:
         spec["initContainers"] = [*digest_container(version, digest_image), *reading_container(version, digest_image)]
+    put_beside(spec, version)
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}}
     marks = {ONE_NODE: one_node, EXCLUSIVE: bool(digest_image), INFORMED: informed}
     return stamped(

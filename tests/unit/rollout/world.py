@@ -268,6 +268,7 @@ class World:
             pod["status"]["initContainerStatuses"] = [
                 {"name": c["name"], "state": {"terminated": {"exitCode": 0, "message": json.dumps(said[c["name"]])}}}
                 for c in pod["spec"]["initContainers"]
+                if c["name"] in said
             ]
         if pod["metadata"]["name"] in self.dead or pod["metadata"]["deployment"] in self.dead:
             behaviour = "unready"
