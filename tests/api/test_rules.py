@@ -623,6 +623,29 @@ REFUSED = [
         "must be a number that is not negative, as a string",
     ),
     Refused(M, "spec.verification.metrics", {"source": "Prometheus"}, "metrics", "queries and source: Prometheus need"),
+    # Branches
+    Refused(M, "spec.branches", [{"name": "a"}], "spec.branches[0]", "must have exactly one of version and objective"),
+    Refused(
+        M,
+        "spec.branches",
+        [{"name": "a", "version": "v", "objective": "o"}],
+        "spec.branches[0]",
+        "must have exactly one",
+    ),
+    *(
+        Refused(
+            M, "spec.branches", [{"name": name, "version": "v"}], "spec.branches[0].name", "must not be candidate or"
+        )
+        for name in ("candidate", "sandbox")
+    ),
+    Refused(M, "spec.branches", [{"name": "A", "version": "v"}], "spec.branches[0].name", "must be a DNS label"),
+    Refused(
+        M, "spec.branches", [{"name": "a" * 62, "version": "v"}], "spec.branches", "at most 62 characters together"
+    ),
+    Refused(M, "spec.branches", many(9, version="v"), "spec.branches", "must have at most 8 items"),
+    Refused(
+        M, "spec.branches", many(1, version="v", replicas=-1), "spec.branches[0].replicas", "greater than or equal to 0"
+    ),
     # Objectives
     Refused(M, OBJECTIVES, [{"name": "Q"}], f"{OBJECTIVES}[0].name", "must be a DNS label"),
     Refused(M, OBJECTIVES, many(9), OBJECTIVES, "must have at most 8 items"),
@@ -784,6 +807,7 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     (M, "spec.strategy", {"failFastSeconds": 600}),
     (M, "spec.rollback", {"bakeSeconds": 0, "standbySeconds": 0, "standbyReplicas": 0}),
     (M, OBJECTIVES, metric(min="-0.5", max="-0.5")),
+    (M, "spec.branches", [{"name": "a", "version": "v", "replicas": 0}, {"name": "b", "objective": "quality"}]),
     (M, OBJECTIVES, many(8, releases=released(*((n, "Staging") for n in range(1, 65))))),
     (M, OBJECTIVES, objective(releases=released((1, "Production"), (2, "Staging"), (3, "Production")))),
     (V, OBJECTIVES, objective(reviews=[{"check": "c", "by": b, "decision": "Approve"} for b in ("ana", "bo")])),

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from topgraft.api.alias import Aliases, AliasMove
+from topgraft.api.branch import BRANCH_NAMES_FIT, Branches, BranchStatuses, State
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
 from topgraft.api.objective import ObjectiveRecords, Objectives
 from topgraft.api.peft import FineTuningJobs, Prompts
@@ -21,7 +22,6 @@ from topgraft.api.verification import Baseline, Checks, Verification
 from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
 
 Visibility = Literal["Private", "Org", "Public"]
-State = Literal["ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"]
 
 VersionName = Annotated[str, Field(max_length=253)]
 ImageText = Annotated[str, Field(max_length=1024)]
@@ -64,6 +64,8 @@ class ModelSpec(Wire):
     lineage_policy: Literal["Enforce", "Warn"] = "Warn"
     """What becomes of a version that lacks a key of spec.lineage. Enforce: it is not brought in. Warn: it is, and a
     condition says what it lacks."""
+    branches: Branches = ()
+    """Versions that run beside what serves, each behind the Service <model>-<branch>, without production traffic."""
     objectives: Objectives = ()
     """Goals that versions are submitted to, and the releases made of the submissions."""
     fine_tuning_jobs: FineTuningJobs = ()
@@ -191,6 +193,8 @@ class ModelStatus(Wire):
     """What live traffic is compared with."""
     defects: Annotated[tuple[Defect, ...], Field(max_length=10), ATOMIC] = ()
     """The last defects that were reported, newest first."""
+    branches: BranchStatuses = ()
+    """The branches as they run."""
     objectives: ObjectiveRecords = ()
     """What is released of each objective, and was."""
     aliases: Annotated[dict[str, VersionName], Field(max_length=32)] = {}
@@ -219,7 +223,8 @@ class Model(KubernetesObject):
             "metadata.name of a Model must be a DNS label of at most 53 characters that starts with a letter: "
             "lower-case letters, digits and '-' (the Service has this name, and every version's name begins with it)",
             ".metadata.name",
-        )
+        ),
+        BRANCH_NAMES_FIT,
     )
 
     kind: Literal["Model"] = "Model"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout import quick, render
 from topgraft.rollout.barepod import ATTEMPT
+from topgraft.rollout.branches import branch_writes, versions
 from topgraft.rollout.claims import exclusive, on_one_node
 from topgraft.rollout.condemned import condemned
 from topgraft.rollout.following import followers
@@ -44,13 +45,14 @@ def children(at: Situation, *, preparing: bool) -> tuple[Write, ...]:
         *_arming(at),
         *sandbox_writes(at),
         *_leftovers(at, sizes, preparing=preparing),
+        *branch_writes(at),
     )
 
 
 def _shown(at: Situation, sizes: dict[str, int], *, preparing: bool) -> set[str]:
     """The versions whose pods may see infos."""
     candidate = at.candidate.metadata.name if preparing and at.candidate else None
-    return {name for name in (*sizes, candidate, used_version(at)) if name is not None}
+    return {name for name in (*sizes, *versions(at), candidate, used_version(at)) if name is not None}
 
 
 def desired_replicas(at: Situation, *, preparing: bool) -> dict[str, int]:

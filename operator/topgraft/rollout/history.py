@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from topgraft.governance.releases import named
+from topgraft.rollout.branches import versions
 from topgraft.rollout.instructions import Delete
 from topgraft.rollout.sandbox import used_version
 from topgraft.rollout.situation import Situation
@@ -17,7 +18,7 @@ def outdated(at: Situation) -> Iterator[Delete]:
     used = {at.serving, at.stable, at.previous, at.target.version, at.goal.version, at.target.base, status.base_version}
     used |= {upgrade.status.to_version for upgrade in at.seen.upgrades} | set(at.deployments)
     used |= {version.spec.parent_version for version in at.seen.versions}
-    used |= named(at.model)
+    used |= named(at.model) | versions(at)
     used |= {*at.model.spec.aliases.values(), used_version(at)}
     made = [v for v in at.seen.versions if derived(v)]
     free = [v for v in made if v.metadata.name not in used and v.metadata.deletion_timestamp is None]

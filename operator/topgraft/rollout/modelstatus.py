@@ -7,7 +7,7 @@ from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check
-from topgraft.rollout import checkstatus, defect, gate, live, routing, submissions, verdicts
+from topgraft.rollout import branchstatus, checkstatus, defect, gate, live, routing, submissions, verdicts
 from topgraft.rollout.aliases import alias_says, alias_status
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
@@ -18,7 +18,7 @@ from topgraft.rollout.sharing import canary_steps, held_since
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.steps import stopped
 from topgraft.rollout.strategy import step as step_of
-from topgraft.rollout.summary import ACTIVE, HISTORY_LIMIT, STUCK, ready_says, without_nulls
+from topgraft.rollout.summary import ACTIVE, HISTORY_LIMIT, STUCK, ready_says, state_of, without_nulls
 from topgraft.rollout.target import rank
 from topgraft.rollout.views import RETRY_AT
 
@@ -53,6 +53,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "defects": _defects(at) or None,
         "checks": checkstatus.on_wire(checks),
         "baseline": wire(at.decision.baseline) if at.decision and at.decision.baseline else None,
+        "branches": branchstatus.on_wire(at) or None,
         "objectives": submissions.model_records(at) or None,
         **alias_status(at),
         "sandbox": sandbox_status(at),
@@ -116,6 +117,7 @@ def _notices(at: Situation, step: Progress) -> Iterator[Says]:
     if text := gate.invalid_windows(at):
         yield Says("InvalidWindow", "True", "TimeZoneUnknown", text)
     yield from submissions.notices(at)
+    yield from branchstatus.notices(at)
     if at.target.ungoverned:
         text = "the governing AdapterUpgrade was deleted; what serves stays, deleting is never an order"
         yield Says("Ungoverned", "True", "UpgradeDeleted", text)
@@ -137,11 +139,7 @@ def _state(at: Situation, step: Progress, ready: int) -> str:
     """The serving pods in one word; unlike the conditions it says nothing of a rollout."""
     if at.serving is None:
         return "FAILED" if step.phase in (*STUCK, Phase.FAILED) else "STARTING" if step.preparing else "DISABLED"
-    if ready >= at.replicas:
-        return "ACTIVE"
-    if ready == 0:
-        return "FAILED" if at.faults(at.serving) else "STARTING"
-    return "DEGRADED"
+    return state_of(ready, at.replicas, faulty=bool(at.faults(at.serving)))
 
 
 def _base_rank(at: Situation) -> dict[str, Any] | None:

@@ -38,7 +38,7 @@ def stamped(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "metadata": {**body["metadata"], "annotations": annotations}}
 
 
-def _spread(model: Model, selector: dict[str, str]) -> list[dict[str, Any]]:
+def spread(model: Model, selector: dict[str, str]) -> list[dict[str, Any]]:
     given = model.spec.serving.topology_spread_constraints
     if given is None:
         default = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
@@ -69,8 +69,8 @@ def deployment(
     if standby_since:
         annotations[STANDBY_SINCE] = standby_since
     spec = pod_spec(model, version) | {"containers": [adapter_container(model, version, image)]}
-    if spread := _spread(model, selector):
-        spec["topologySpreadConstraints"] = spread
+    if constraints := spread(model, selector):
+        spec["topologySpreadConstraints"] = constraints
     if one_node:
         together(spec, model)
     if informed:

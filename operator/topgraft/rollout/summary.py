@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from topgraft.api.branch import State
 from topgraft.governance.training import UNTRAINED_REASON
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.progress import Phase, Progress
@@ -19,6 +20,15 @@ CONTRACT_NONE = "spec.adapter.contract is None: class and API are not checked"
 
 def without_nulls(body: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in body.items() if value is not None}
+
+
+def state_of(ready: int, replicas: int, *, faulty: bool) -> State:
+    """The state of pods that are wanted, in S0's word (P23). With 0 replicas it is ACTIVE, and nothing is ready."""
+    if ready >= replicas:
+        return "ACTIVE"
+    if ready == 0:
+        return "FAILED" if faulty else "STARTING"
+    return "DEGRADED"
 
 
 def ready_says(step: Progress) -> Iterator[Says]:

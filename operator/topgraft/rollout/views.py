@@ -15,6 +15,7 @@ from topgraft.rollout.content import digest
 MODEL_LABEL = "topgraft.dev/model"
 VERSION_LABEL = "topgraft.dev/version"
 ROLE_LABEL = "topgraft.dev/role"
+BRANCH_LABEL = "topgraft.dev/branch"
 DECISION = "topgraft.dev/decision"
 APPLIED = "topgraft.dev/applied"
 CONTENT = "topgraft.dev/content"

@@ -1,0 +1,174 @@
+"""Branches: a version beside what serves, behind the Service `<model>-<branch>`. No production request reaches it.
+
+Invariant: pods of a branch carry the role `branch`, which no selector of production traffic has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from topgraft.api.branch import Branch
+from topgraft.api.modelversion import ModelVersion
+from topgraft.governance.releases import standing
+from topgraft.rollout.claims import ONE_NODE, exclusive, on_one_node
+from topgraft.rollout.derive import content_of, owner_of
+from topgraft.rollout.infofiles import has_infos, show_infos
+from topgraft.rollout.instructions import Apply, Delete, Write
+from topgraft.rollout.podspec import adapter_container, pinned_image, pod_spec, together
+from topgraft.rollout.render import service_body, spread, stamped
+from topgraft.rollout.situation import Situation
+from topgraft.rollout.views import (
+    APPLIED,
+    BRANCH_LABEL,
+    CONTENT,
+    MODEL_LABEL,
+    ROLE_LABEL,
+    VERSION_LABEL,
+    Deployment,
+    Service,
+)
+
+ROLE = "branch"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What becomes of a branch: the record that its pods are to run; or why there is none, and whether they stay."""
+
+    branch: Branch
+    name: str
+    version: ModelVersion | None = None
+    reason: str = ""
+    message: str = ""
+    stays: bool = False
+
+
+def runs(at: Situation) -> list[Run]:
+    return [_run(at, branch) for branch in at.model.spec.branches]
+
+
+def versions(at: Situation) -> set[str]:
+    """The versions that branches run or name."""
+    named = {branch.version for branch in at.model.spec.branches if branch.version}
+    return named | {run.version.metadata.name for run in runs(at) if run.version is not None}
+
+
+def _run(at: Situation, branch: Branch) -> Run:
+    """Invariant: an absent object is never an order: what ran before goes on running."""
+    name = f"{at.model.metadata.name}-{branch.name}"
+    if name in at.versions:
+        text = f"spec.branches[{branch.name}]: ModelVersion {name!r} has the name of its Deployment: rename the branch"
+        return Run(branch, name, None, "BranchNameTaken", text)
+    wanted = branch.version
+    if branch.objective is not None:
+        objective = next((o for o in at.model.spec.objectives if o.name == branch.objective), None)
+        current = standing(at.model, at.versions, objective, "Staging").current if objective is not None else None
+        if current is None:
+            text = f"spec.branches[{branch.name}].objective: there is no release of objective {branch.objective!r} yet"
+            return Run(branch, name, None, "NotReleased", text, stays=True)
+        wanted = current.version
+    version = at.versions.get(wanted or "")
+    if version is None:
+        text = f"spec.branches[{branch.name}] runs ModelVersion {wanted!r}, which does not exist: create it"
+        return Run(branch, name, None, "VersionNotFound", text, stays=True)
+    if exclusive(at, version):
+        text = f"an artifact of ModelVersion {wanted!r} is on a ReadWriteOncePod volume, which production needs alone"
+        return Run(branch, name, None, "VolumeExclusive", text)
+    return Run(branch, name, version)
+
+
+def branch_writes(at: Situation) -> Iterator[Write]:
+    """The Deployments and Services of the branches, made before removed."""
+    live_ones, services = deployments(at), _services(at)
+    wanted = runs(at)
+    for run in wanted:
+        if run.version is None:
+            continue
+        live, known = live_ones.get(run.name), services.get(run.name)
+        body = _deployment(at, run, run.version, live)
+        if live is None or not _intact(live, body):
+            yield Apply(body, new=live is None)
+        body = stamped(_service(at, run))
+        applied, selector = body["metadata"]["annotations"][APPLIED], body["spec"]["selector"]
+        if known is None or known.metadata.annotations.get(APPLIED) != applied or known.spec.selector != selector:
+            yield Apply(body, new=known is None)
+    kept = {run.name for run in wanted if run.version is not None or run.stays}
+    for kind, found in (("Deployment", live_ones), ("Service", services)):
+        for name, one in found.items():
+            if name not in kept:
+                yield Delete(kind, one.metadata.namespace, name, one.metadata.uid)
+
+
+def deployments(at: Situation) -> dict[str, Deployment]:
+    found = (d for d in at.seen.deployments if at.owns(d) and BRANCH_LABEL in d.metadata.labels)
+    return {d.name: d for d in found if d.metadata.deletion_timestamp is None}
+
+
+def _services(at: Situation) -> dict[str, Service]:
+    found = (s for s in at.seen.services if at.owns(s) and BRANCH_LABEL in s.metadata.labels)
+    return {s.name: s for s in found if s.metadata.deletion_timestamp is None}
+
+
+def _intact(live: Deployment, body: dict[str, Any]) -> bool:
+    applied: str = body["metadata"]["annotations"][APPLIED]
+    replicas: int = body["spec"]["replicas"]
+    image: str = body["spec"]["template"]["spec"]["containers"][0]["image"]
+    seen = (live.metadata.annotations.get(APPLIED), live.spec.replicas, live.image)
+    return seen == (applied, replicas, image)
+
+
+def _selector(at: Situation, run: Run) -> dict[str, str]:
+    managed = {"app.kubernetes.io/managed-by": "topgraft"}
+    return {MODEL_LABEL: at.model.metadata.name, BRANCH_LABEL: run.branch.name, ROLE_LABEL: ROLE, **managed}
+
+
+def _deployment(at: Situation, run: Run, version: ModelVersion, live: Deployment | None) -> dict[str, Any]:
+    """Rolled in place when the version changes. What was read of the cluster once for a version stays with it."""
+    model, serving, selector = at.model, at.model.spec.serving, _selector(at, run)
+    same = live is not None and live.metadata.annotations.get(CONTENT) == content_of(version)
+    if live is not None and same:
+        image, one_node = live.image, live.metadata.annotations.get(ONE_NODE) == "true"
+    else:
+        recorded = version.status.adapter.image_digest if version.status.adapter else None
+        image, one_node = pinned_image(version, recorded or ""), on_one_node(at, version)
+    spec = pod_spec(model, version) | {"containers": [adapter_container(model, version, image)]}
+    if constraints := spread(model, selector):
+        spec["topologySpreadConstraints"] = constraints
+    if one_node:
+        together(spec, model)
+    if has_infos(version):
+        show_infos(spec, version.metadata.name)
+    labels = {**serving.pod_labels, **selector, VERSION_LABEL: version.metadata.name}
+    marks = {CONTENT: content_of(version), **({ONE_NODE: "true"} if one_node else {})}
+    return stamped(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {
+                "name": run.name,
+                "namespace": model.metadata.namespace,
+                "labels": selector,
+                "annotations": marks,
+                "ownerReferences": owner_of(model),
+            },
+            "spec": {
+                "replicas": run.branch.replicas,
+                "revisionHistoryLimit": 1,
+                "progressDeadlineSeconds": model.spec.strategy.progress_deadline_seconds,
+                "selector": {"matchLabels": selector},
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+                "template": {
+                    "metadata": {"labels": labels, "annotations": dict(serving.pod_annotations)},
+                    "spec": spec,
+                },
+            },
+        }
+    )
+
+
+def _service(at: Situation, run: Run) -> dict[str, Any]:
+    body = service_body(at.model, run.name, _selector(at, run))
+    body["metadata"]["labels"][BRANCH_LABEL] = run.branch.name
+    return body
