@@ -14,6 +14,8 @@ from topgraft.checks import tree
 from topgraft.checks.endpoint import endpoint
 
 USER_VERBS = {
+    "diff": "tell what differs between two versions of a Model",
+    "rollback": "go back to a commit or version: its data, its deployment, its tests",
     "info": "print the infos of the version that serves",
     "patch-version": "merge, overwrite or remove what can be changed in a version",
     "adapters": "print the metadata of a version's PEFT adapters as JSON",

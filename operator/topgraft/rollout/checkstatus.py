@@ -72,7 +72,7 @@ def verified_says(at: Situation, checks: Sequence[Check], *, current: bool) -> I
 def validated_says(at: Situation) -> Iterator[Says]:
     """Validated: whether the tests pass on what serves again after a return. Traffic stays in any case."""
     decision, suite = at.decision, verifying.policy_of(at, at.serving).test_suite
-    if decision is None or decision.direction != "Back" or suite is None:
+    if decision is None or not verifying.came_back(at) or suite is None:
         return
     old = next((c for c in at.model.status.conditions if c.type == "Validated"), None)
     if old is not None and verifying.validated(at):

@@ -113,10 +113,23 @@ def _reporting(at: Situation) -> Checking | None:
         why = _no_place_for_tests(at, version)
         asked = Checking(version, mark, False, policy, requests, suite, unrunnable=why)
         return asked if requests or suite else None
-    suite = decision.direction == "Back" and decision.reason != "Repaired" and policy.test_suite is not None
+    suite = came_back(at) and decision.reason != "Repaired" and policy.test_suite is not None
     if suite and not validated(at) and not exclusive(at, version):
         return Checking(version, mark, False, policy, False, suite=True)
     return None
+
+
+def came_back(at: Situation) -> bool:
+    """Whether what serves is what was there before: by a return to a warm version, or by a pin to a cold one."""
+    decision = at.decision
+    if decision is None or decision.direction != "Forward" or decision.reason != "Pin" or at.baking:
+        return decision is not None and decision.direction == "Back"
+    version, left = at.versions.get(decision.to), at.versions.get(decision.origin or "")
+    return (
+        version is not None
+        and left is not None
+        and version.metadata.creation_timestamp < left.metadata.creation_timestamp
+    )
 
 
 def policy_of(at: Situation, version: str | None) -> Verification:
@@ -340,7 +353,7 @@ def retry_time(at: Situation) -> datetime | None:
 def found_checks(at: Situation) -> tuple[str | None, tuple[Check, ...]]:
     """(version, verdicts) as the pods tell them now; none once the pods are gone."""
     now = at.checking
-    if now is not None and not now.gate and at.decision and at.decision.direction == "Back":
+    if now is not None and not now.gate and came_back(at):
         # Told by the condition Validated: the verdicts in the status are those on the version that was left.
         return None, ()
     if now is None and at.baking and (version := at.versions.get(at.serving or "")) and at.decision:

@@ -101,3 +101,86 @@ async def test_the_words_of_the_api_server_reach_the_user(
 async def test_without_a_kubeconfig_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run(tmp_path / "none", "report-defect", "digits", "--id", "BUG-1") == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+COMMITS = {"digits-1": "a" * 40, "digits-2": "b" * 40}
+
+
+def put_two(api: FakeApi, **status: Any) -> None:
+    put_model(api, {"servingVersion": "digits-2", "previousVersion": "digits-1", "observedGeneration": 0, **status})
+    for name, commit in COMMITS.items():
+        digests = {"artifact": {"digest": "sha256:" + "c" * 64}, "adapter": {"commit": commit}}
+        put_version(api, name, digests, adapter={"image": f"registry.local/digits:{name}"})
+
+
+async def test_diff_tells_what_differs_and_takes_aliases(
+    api: FakeApi, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_two(api)
+    assert await run(kubeconfig, "diff", "digits", "previous") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "digits-1 → digits-2"
+    assert f"  commit: {'a' * 40} → {'b' * 40}" in told
+    assert "  image: registry.local/digits:digits-1 → registry.local/digits:digits-2" in told
+    assert told[-1] == "  artifact: the same bytes"
+    assert await run(kubeconfig, "diff", "digits", "test_baseline") == 1
+    assert "has no version or alias 'test_baseline'; versions: digits-1, digits-2" in capsys.readouterr().err
+
+
+async def test_rollback_goes_in_order_and_says_each_step(
+    api: FakeApi, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_two(api)
+    model = api.objects[f"{ROOT}/models/digits"]
+    model["spec"]["verification"] = {"testSuite": {}}
+
+    async def operator() -> None:
+        while api.objects[f"{ROOT}/models/digits"]["spec"].get("serving") != {"version": "digits-1"}:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        api.objects[f"{ROOT}/models/digits"]["status"]["servingVersion"] = "digits-1"
+        told = {"type": "Validated", "status": "True", "reason": "TestsPassed", "lastTransitionTime": CREATED}
+        told["message"] = "the tests of digits-1, which serves again, passed"
+        api.objects[f"{ROOT}/models/digits"]["status"]["conditions"] = [told]
+
+    code, _ = await asyncio.gather(run(kubeconfig, "rollback", "digits", "--commit", "aaaaaaaa"), operator())
+    assert code == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"1/3 dataset: DATASET_VERSION=aaaaaaaa: artifacts sha256:{'c' * 64}",
+        "2/3 deploy: digits-1 serves, digits-2 did before",
+        f"3/3 tests: V{'a' * 40}_validation: passed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--commit", "ffffffff"], "no version is of commit ffffffff; known: aaaaaaaa (digits-1), bbbbbbbb (digits-2)"),
+        (["--commit", "xyz"], "'xyz' is no commit"),
+        (["--version", "nothing"], "has no version or alias 'nothing'"),
+    ],
+)
+async def test_a_rollback_to_nothing_is_told_and_nothing_written(
+    api: FakeApi, kubeconfig: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    put_two(api)
+    assert await run(kubeconfig, "rollback", "digits", *arguments) == 1
+    assert told in capsys.readouterr().err
+    assert {method for method, _ in api.requests} == {"GET"}
+
+
+async def test_a_rollback_that_cannot_be_followed_fails(
+    api: FakeApi, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stalled = {"type": "Stalled", "status": "True", "reason": "LineageMissing", "lastTransitionTime": CREATED}
+    put_two(api, conditions=[{**stalled, "message": "it lacks"}])
+    assert await run(kubeconfig, "rollback", "digits", "--version", "previous") == 1
+    assert capsys.readouterr().out.splitlines()[1] == "2/3 deploy: failed: LineageMissing: it lacks"
+
+
+async def test_a_patch_for_git_writes_nothing(
+    api: FakeApi, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_two(api)
+    assert await run(kubeconfig, "rollback", "digits", "--commit", "a" * 40, "--patch") == 0
+    assert json.loads(capsys.readouterr().out) == {"spec": {"serving": {"version": "digits-1"}}}
+    assert {method for method, _ in api.requests} == {"GET"}
