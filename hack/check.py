@@ -198,10 +198,11 @@ def transformers(report: Report, programs: Programs) -> None:
         python = heads.python()
     print("\n== sdk/transformers", flush=True)
     began, options = time.monotonic(), ("-q", "--timeout=120", "--durations=5", "-pno:cacheprovider")
-    command = [python, "-m", "pytest", *options, f"--rootdir={heads.HERE}", heads.HERE / "tests"]
+    command = [str(python), "-m", "pytest", *options, f"--rootdir={heads.HERE}", str(heads.HERE / "tests")]
     status, told = _show(programs, command, {**os.environ, **heads.environment()})
     report.add("sdk/transformers", time.monotonic() - began, status == 0, told)
-    command = [python, "-m", "mypy", "--strict", f"--config-file={heads.HERE / 'pyproject.toml'}", *heads.SOURCES]
+    settings = f"--config-file={heads.HERE / 'pyproject.toml'}"
+    command = [str(python), "-m", "mypy", "--strict", settings, *map(str, heads.SOURCES)]
     status, told = _show(programs, command, {**os.environ, **heads.environment()})
     report.add("mypy sdk/transformers", time.monotonic() - began, status == 0, told)
 

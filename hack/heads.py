@@ -41,8 +41,8 @@ def python() -> Path:
 def _make(environment: Path) -> None:
     shutil.rmtree(environment, ignore_errors=True)
     run([sys.executable, "-m", "venv", environment], seconds=120)
-    pip = [environment / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    run([*pip, "--no-deps", "--require-hashes", "--requirement", HERE / "dev.txt"], seconds=1200)
+    options = ("--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps")
+    run([environment / "bin" / "pip", "install", *options, "--require-hashes", "-r", HERE / "dev.txt"], seconds=1200)
     packages = next((environment / "lib").glob("python*/site-packages"))
     run([environment / "bin" / "python", HERE / "cpu_torch.py", packages], seconds=300)
     (environment / "complete").touch()

@@ -70,7 +70,31 @@ CHAOS = Image(
     arguments=("VARIANT=chaos", "ADAPTERS=tests/adapters"),
 )
 """What verification must find; for tests only."""
-IMAGES = {image.name: image for image in (OPERATOR, *DIGITS, CHAOS)}
+HEADS = tuple(
+    Image(
+        name=f"text-classifier:{version}",
+        dockerfile="sdk/transformers/Dockerfile",
+        inputs=(
+            "sdk/transformers/Dockerfile",
+            "sdk/transformers/Dockerfile.dockerignore",
+            "constraints/build.txt",
+            "sdk/transformers/constraints.txt",
+            "sdk/transformers/cpu_torch.py",
+            "sdk/transformers/pyproject.toml",
+            "sdk/transformers/README.md",
+            "sdk/transformers/topgraft_transformers",
+            "sdk/pyproject.toml",
+            "sdk/README.md",
+            "sdk/topgraft_adapter",
+            f"examples/heads/adapters/{version}",
+        ),
+        requirements=("constraints/build.txt", "sdk/transformers/constraints.txt"),
+        arguments=(f"VARIANT={version}",),
+    )
+    for version in ("v1", "v2")
+)
+"""The second is all but built when the first is: they differ in their last layer."""
+IMAGES = {image.name: image for image in (OPERATOR, *DIGITS, CHAOS, *HEADS)}
 
 
 class Builder:
@@ -156,7 +180,7 @@ def _download(requirements: Path, wheelhouse: Path) -> None:
         return
     wheelhouse.mkdir(parents=True, exist_ok=True)
     machine = platform.machine()
-    tags = [f"manylinux_2_{minor}_{machine}" for minor in (36, 34, 31, 28, 27, 24, 17)] + [f"manylinux2014_{machine}"]
+    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(36, 16, -1)] + [f"manylinux2014_{machine}"]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     target = [f"--python-version={_IMAGE_PYTHON}", *(f"--platform={tag}" for tag in tags), f"--dest={wheelhouse}"]
     with step(f"wheels of {requirements.relative_to(ROOT)}"):

@@ -101,6 +101,15 @@ class ModelAdapter(ABC):
         """
         return True
 
+    @classmethod
+    def inspect_head(cls, state_reader: ModelStateReader) -> Mapping[str, Any] | None:
+        """What becomes of the artifacts' prediction head under this code: `headConversion` of `inspect`.
+
+        Asked before any pod of this code serves, where the ModelVersion has `spec.headConversion`. None: this adapter
+        has no say in it. What it raises is reported as `LoadFailed`.
+        """
+        return None
+
     @property
     def params(self) -> Mapping[str, Any]:
         """The params in `outputInfo` of the ModelVersion, as they are now: they change while the server runs.

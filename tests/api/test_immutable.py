@@ -44,6 +44,8 @@ OPTIONAL: list[tuple[str, object, str, object]] = [
     ("trainInfo", {"job": {"image": "train:v1", "suspend": True}}, ".job.suspend", False),
     ("trainInfo", {"job": {"image": "train:v1"}}, ".job.env", [{"name": "A", "value": "1"}]),
     ("importInfo", {"params": {"toolkit": "joblib"}}, ".params", {}),
+    ("headConversion", {"mode": "Require"}, ".mode", "Auto"),
+    ("headConversion", {"headName": "sentiment"}, ".headName", "topic"),
     ("testTag", "v1_testenv", "", "v2_testenv"),
 ]
 PATCHABLE: list[tuple[str, object, object]] = [

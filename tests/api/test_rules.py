@@ -384,6 +384,29 @@ REFUSED = [
     Refused(M, "spec.sandbox", {"version": "a.b"}, "spec.sandbox.version", "must be a DNS label"),
     Refused(M, "spec.sandbox", {"version": "a", "ttlSeconds": 59}, "spec.sandbox.ttlSeconds", "equal to 60"),
     Refused(M, "spec.sandbox", {"version": "a", "ttlSeconds": 604801}, "spec.sandbox.ttlSeconds", "equal to 604800"),
+    # The head
+    Refused(V, "spec.headConversion", {"mode": "Always"}, "spec.headConversion.mode", '"Auto", "Require", "Off"'),
+    *(
+        Refused(V, "spec.headConversion", {"headName": name}, "spec.headConversion.headName", reason)
+        for name, reason in (
+            ("", "at least 1 chars"),
+            ("a.b", "should match"),
+            ("-a", "should match"),
+            ("a" * 64, "63"),
+        )
+    ),
+    Refused(
+        V,
+        "spec",
+        {
+            "modelRef": {"name": "digits"},
+            "artifact": {"volumes": [VOLUME]},
+            "adapter": {"image": "vllm", "contract": "None"},
+            "headConversion": {},
+        },
+        "spec.headConversion",
+        "spec.headConversion needs spec.adapter.contract: Topgraft",
+    ),
     Refused(M, "spec.lineagePolicy", "Deny", "spec.lineagePolicy", '"Enforce", "Warn"'),
     Refused(V, "spec.revision", -1, "spec.revision", "greater than or equal to 0"),
     # Ports
@@ -741,6 +764,8 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     (V, "spec.adapter", {"image": "vllm", "contract": "None", "args": ["--model", "/artifacts"]}),
     (V, "spec.adapter.module", "a.b_c.d1"),
     (V, "spec.lineage", {"trainingDataHash": DIGEST, "featureParameters": {}, "hyperparameters": {"rate": "0.1"}}),
+    (V, "spec.headConversion", {}),
+    (V, "spec.headConversion", {"mode": "Off", "headName": "a-B_9"}),
     (V, "spec.testTag", "v2.3.1_testenv"),
     (V, "spec.testTag", "v" * 63),
     (M, "spec.lineagePolicy", "Enforce"),

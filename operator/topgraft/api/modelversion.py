@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from topgraft.api.adapter import Adapter
 from topgraft.api.artifact import Artifact
+from topgraft.api.head import HeadConversion, HeadConversionStatus
 from topgraft.api.infos import ImportInfo, InputInfo, OutputInfo, TrainInfo
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
 from topgraft.api.model import HashText, Message, Reason, Visibility
@@ -23,7 +24,7 @@ Channel = Literal["Production", "PreRelease", "Experimental"]
 
 IMMUTABLE = (
     *("modelRef", "parentVersion", "revision", "source", "artifact", "adapter", "lineage", "channel", "testTag"),
-    *("inputInfo", "trainInfo", "importInfo"),
+    *("inputInfo", "trainInfo", "importInfo", "headConversion"),
 )
 INVALID_ARGUMENT = "21202 MODEL_INVALID_ARGUMENT"
 CONCEPTS = "outputInfo.data.concepts"
@@ -65,6 +66,11 @@ class ModelVersionSpec(Wire):
     model_config = rules(
         *(immutable("ModelVersion", name, INVALID_ARGUMENT) for name in IMMUTABLE),
         _SAME_CONCEPTS,
+        Rule(
+            "!has(self.headConversion) || self.adapter.contract != 'None'",
+            "spec.headConversion needs spec.adapter.contract: Topgraft: other images do not say what becomes of a head",
+            ".headConversion",
+        ),
     )
 
     model_ref: ModelReference
@@ -86,6 +92,9 @@ class ModelVersionSpec(Wire):
     gets no production traffic, and runs in a sandbox only. Immutable."""
     test_tag: TestTag | None = None
     """The tag of the tests that belong to this version, such as v2.3.1_testenv. Immutable."""
+    head_conversion: HeadConversion | None = None
+    """How a static prediction head of a transformer model is treated, and that this is checked before any pod of the
+    adapter serves. Immutable."""
     visibility: Visibility | None = None
     """Who may see the version. Informational."""
     metadata: StringMap = {}
@@ -205,6 +214,8 @@ class ModelVersionStatus(Wire):
     """The Python packages of the image as name==version; at most 512 of them."""
     adapters: Annotated[tuple[PeftAdapterStatus, ...], Field(max_length=MAX_ADAPTERS), ATOMIC] = ()
     """The PEFT adapters of spec.artifact.adapters, in their order."""
+    head_conversion: HeadConversionStatus | None = None
+    """What became of the prediction head."""
     failure: Failure | None = None
     submissions: SubmissionRecords = ()
     """The submissions to objectives, and how their checks stand."""

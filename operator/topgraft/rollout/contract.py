@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.modelversion import ModelVersion
+from topgraft.governance import heads
 from topgraft.governance.apidiff import api_changes, breaking
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.requirements import conflicts
@@ -52,6 +53,7 @@ def refused(
         _artifact(version, parent, report) if report.artifact is not None else None,
         *(_identity(version, parent, report) if version.spec.adapter.contract == "Topgraft" else ()),
         _dependencies(version, report),
+        _head(version, report),
         None if upgrade is not None and upgrade.spec.allow_api_break else _api(version, parent, report),
     )
     return next((check for check in checks if check), None)
@@ -106,6 +108,13 @@ def _api(version: ModelVersion, parent: ModelVersion | None, report: Report) -> 
     if not breaks:
         return None
     return Refusal("ApiIncompatible", f"{breaks[:500]}: keep the interface or set spec.allowApiBreak")
+
+
+def _head(version: ModelVersion, report: Report) -> Refusal | None:
+    """What became of the prediction head; where the preflight may not mount the artifacts the pods' load() tells."""
+    if report.contract is None or report.exclusive:
+        return None
+    return heads.refused(version.spec.head_conversion, report.contract.head_conversion)
 
 
 def _dependencies(version: ModelVersion, report: Report) -> Refusal | None:

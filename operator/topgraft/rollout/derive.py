@@ -61,7 +61,9 @@ def same_content(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def identity(spec: dict[str, Any]) -> dict[str, Any]:
-    return {name: spec[name] for name in ("modelRef", "artifact", "adapter", "lineage") if name in spec}
+    return {
+        name: spec[name] for name in ("modelRef", "artifact", "adapter", "lineage", "headConversion") if name in spec
+    }
 
 
 def content_of(version: ModelVersion) -> str:

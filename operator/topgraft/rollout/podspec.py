@@ -24,6 +24,8 @@ CONTAINER_SECURITY = {
 TMP = {"name": "topgraft-tmp", "mountPath": "/tmp"}  # noqa: S108 - a path in the container, an emptyDir of its own
 
 CONNECTION_AGE_SECONDS = 5
+HEAD_CONVERSION = "TOPGRAFT_HEAD_CONVERSION"
+"""The variable that makes the adapter look at the artifacts' head, in the preflight too."""
 SCHEDULING = ("nodeSelector", "tolerations", "affinity", "priorityClassName", "runtimeClassName", "imagePullSecrets")
 
 
@@ -85,6 +87,7 @@ def environment(model: Model, version: ModelVersion) -> list[dict[str, Any]]:
         "TOPGRAFT_PORT": str(http_port(model)),
         "TOPGRAFT_MAX_CONNECTION_AGE_SECONDS": str(CONNECTION_AGE_SECONDS),
         **variables(version),
+        **_head(version),
     }
     if version.spec.artifact.adapters:
         given["TOPGRAFT_ADAPTERS"] = adapters_text(model, version)
@@ -108,6 +111,11 @@ def adapters_text(model: Model, version: ModelVersion) -> str:
         made.append(told)
     # The kubelet expands $(NAME) in a variable; no JSON needs the sign itself.
     return json.dumps(made, separators=(",", ":"), ensure_ascii=False).replace("$", "\\u0024")
+
+
+def _head(version: ModelVersion) -> dict[str, str]:
+    asked = version.spec.head_conversion
+    return {} if asked is None else {HEAD_CONVERSION: asked.mode, "TOPGRAFT_HEAD_NAME": asked.head_name}
 
 
 def ports(model: Model) -> tuple[Port, ...]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from topgraft.api.head import HeadConversionStatus
 from topgraft.api.model import Model
 from topgraft.api.modelversion import Api, ModelVersion
 from topgraft.api.wire import Wire
@@ -22,6 +23,7 @@ from topgraft.rollout.peftfiles import CONTAINER as PEFT
 from topgraft.rollout.peftfiles import read_files, reading_container
 from topgraft.rollout.podspec import (
     CONTAINER_SECURITY,
+    HEAD_CONVERSION,
     artifact_mounts,
     artifact_volumes,
     environment,
@@ -86,6 +88,8 @@ def _unmounted(pod: dict[str, Any], version: ModelVersion) -> dict[str, Any]:
     for container in pod["spec"]["containers"]:
         for mount in container.get("volumeMounts", []):
             mount.pop("subPath", None)
+        # An empty directory has no head to ask for.
+        container["env"] = [item for item in container.get("env", []) if item["name"] != HEAD_CONVERSION]
     pod["metadata"]["annotations"][EXCLUSIVE] = "true"
     return pod
 
@@ -161,6 +165,13 @@ def _host_resources(model: Model, version: ModelVersion) -> dict[str, Any]:
     return made
 
 
+def _one_line(told: object) -> object:
+    """Texts without line breaks and control characters: they go into conditions."""
+    if not isinstance(told, dict):
+        return told
+    return {name: clean(value, MESSAGE_LIMIT) if isinstance(value, str) else value for name, value in told.items()}
+
+
 class Contract(Wire):
     """What `topgraft-adapter inspect` answers. Nobody vouches for the image it comes from: every length is bounded."""
 
@@ -173,6 +184,8 @@ class Contract(Wire):
     api: Api | None = None
     """Absent where it is too long for a termination message; `api_digest` stands in."""
     api_digest: Annotated[str | None, Field(max_length=128)] = None
+    head_conversion: Annotated[HeadConversionStatus | None, BeforeValidator(_one_line)] = None
+    """Only where the version asks for it."""
     requirements: tuple[str, ...] | None = None
     """`name==version` of every package; absent where even the packed list is too long."""
 

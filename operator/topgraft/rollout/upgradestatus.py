@@ -23,7 +23,7 @@ from topgraft.rollout.views import RETRY_AT
 
 BROKEN = (
     *("ModuleMismatch", "ClassMismatch", "ApiIncompatible", "ContractMissing", "ImportFailed"),
-    *("DependencyConflict", "RequirementsUnknown"),
+    *("DependencyConflict", "RequirementsUnknown", "HeadConversionUnsupported", "HeadConversionIncomplete"),
 )
 SUPERSEDED = "a newer AdapterUpgrade of this Model governs or has governed: nothing to do"
 

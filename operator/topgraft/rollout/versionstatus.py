@@ -47,6 +47,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
         "apiDigest": old.api_digest,
         "requirements": list(old.requirements) or None,
         "adapters": peft.rows(at, version) or None,
+        "headConversion": _head(at, version, failing is not None),
         "failure": _failure(at, step, version, failing is not None),
         "submissions": submissions.version_records(at, version) or None,
     }
@@ -87,8 +88,17 @@ def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
         ),
         "api": wire(contract.api) if contract and contract.api else None,
         "apiDigest": contract.api_digest if contract else None,
+        "headConversion": _head(at, version, True),
         "requirements": list((contract.requirements or ())[:REQUIREMENTS_LIMIT]) or None if contract else None,
     }
+
+
+def _head(at: Situation, version: ModelVersion, anew: bool) -> dict[str, Any] | None:
+    """What became of the head; of a version that was refused too, for it is then the reason."""
+    report = at.report(version) if anew else None
+    told = report.contract.head_conversion if report is not None and report.contract is not None else None
+    found = told or version.status.head_conversion
+    return wire(found) if found else None
 
 
 def _artifact(at: Situation, version: ModelVersion, report: Report) -> dict[str, Any]:

@@ -80,6 +80,8 @@ class World:
     """A tag → the interface that its image tells; other tags tell the same one."""
     packages: dict[str, list[str]] = field(default_factory=dict)
     """A tag → the packages in its image; other images tell none."""
+    heads: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """A tag → what its image says of the prediction head when asked; other images say nothing."""
     gateway_api: GatewayApi = GatewayApi.READY
     gateways: dict[str, str] = field(default_factory=dict)
     """Gateway → what its controller does: accepts, refuses, unresolved, dead; of other names it accepts."""
@@ -340,6 +342,9 @@ class World:
             inspected |= {"api": self.apis[tag], "apiDigest": f"sha256:of-{tag}"}
         if tag in self.packages:
             inspected["requirements"] = self.packages[tag]
+        asked = any(item["name"] == "TOPGRAFT_HEAD_CONVERSION" for item in pod["spec"]["containers"][-1].get("env", []))
+        if asked and tag in self.heads:
+            inspected["headConversion"] = self.heads[tag]
         digested = self._digest(pod["spec"]["containers"][0].get("args", []))
         image_id = f"{REPOSITORY}@{self.digest_of(image.partition('@')[0].rpartition(':')[2])}"
         pod["status"] = {
