@@ -43,7 +43,7 @@ def inspect_image() -> dict[str, Any]:
         "commit": os.environ.get("TOPGRAFT_COMMIT") or None,
         "tag": os.environ.get("TOPGRAFT_TAG") or None,
     }
-    if os.environ.get(HEAD_CONVERSION):
+    if os.environ.get(HEAD_CONVERSION) and directory is not None:
         found["headConversion"] = _head(contract.adapter, ModelStateReader(directory))
     if not termination.fits(found):
         found["requirementsPacked"] = packed(found.pop("requirements"))

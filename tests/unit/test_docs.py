@@ -123,7 +123,7 @@ OWN_WORDS = {
     "submissions and releases": {"Manual", "Metric", "Approve", "Reject", "Rejected", "Pending", "Submitted"}
     | {"Released", "Archived", "Staging", "Experimental"},
     "type variables": {"Value", "View", "Key", "Sampled"},
-    "modes and results of heads": {"Auto", "Require", "Off", "NotNeeded", "Converted", "Repaired", "Incomplete"},
+    "modes and results of heads": {"Auto", "Require", "Off", "NotNeeded", "Converted", "Incomplete"},
     "sources of metrics": {"Pods", "Prometheus", "Continuous"},
 }
 """Words of the code that look like a reason and are none."""
