@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check, TestSuite
+from topgraft.governance import training
 from topgraft.rollout import sandboxpods, verdicts
 from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive, on_one_node
@@ -48,10 +49,10 @@ class Run:
 
 
 def run_of(at: Situation) -> Run | None:
-    """The run that is asked for; None where none is, or its version does not exist."""
+    """The run that is asked for; None where none is, or its version does not exist or is not trained yet."""
     asked = at.model.spec.sandbox
     version = at.versions.get(asked.version) if asked else None
-    if asked is None or version is None:
+    if asked is None or version is None or training.objection(version) is not None:
         return None
     old = at.model.status.sandbox
     begun = old.start_time if old is not None and old.version == asked.version else None
@@ -165,6 +166,10 @@ def sandbox_says(at: Situation) -> Iterator[Says]:
     if asked is None:
         return
     if run is None:
+        version = at.versions.get(asked.version)
+        if version is not None and (found := training.objection(version)) is not None:
+            yield Says("SandboxReady", "False", found.reason, found.message)
+            return
         text = f"spec.sandbox.version names ModelVersion {asked.version!r}, which this Model does not have: create it"
         yield Says("SandboxReady", "False", "VersionNotFound", text)
         return

@@ -9,6 +9,7 @@ from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import TestSuite
 from topgraft.rollout import checkpods
 from topgraft.rollout.barepod import bare_pod
+from topgraft.rollout.beside import put_beside
 from topgraft.rollout.derive import owner_of
 from topgraft.rollout.infofiles import has_infos, show_infos
 from topgraft.rollout.podspec import adapter_container, http_port, pod_spec
@@ -31,6 +32,7 @@ def server_pod(model: Model, version: ModelVersion, mark: str, image: str, *, on
     spec = pod_spec(model, version) | {"containers": [adapter_container(model, version, image)]}
     if has_infos(version):
         show_infos(spec, version.metadata.name)
+    put_beside(spec, version)
     body = bare_pod(model, version, pod_name(version.metadata.name), mark, spec, one_node=one_node)
     body["spec"]["restartPolicy"] = "Always"
     return _aside(body)

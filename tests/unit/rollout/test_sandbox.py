@@ -259,3 +259,26 @@ def test_an_idle_sandbox_writes_nothing() -> None:
     world.writes.clear()
     world.run(500)
     assert world.writes == []
+
+
+def test_containers_beside_the_adapter_come_along() -> None:
+    world = started()
+    image = "registry.local/runtime@sha256:" + "e" * 64
+    volume = {"name": "weights", "mountPath": "/weights", "configMap": {"name": "weights"}}
+    artifact = {"volumes": [volume], "containers": [{"name": "runtime", "image": image, "ports": [9000]}]}
+    world.base("digits-3", tag="v3", channel="Experimental", artifact=artifact)
+    world.model(sandbox={"version": "digits-3"})
+    world.run(10)
+    (beside,) = world.objects["Pod", "digits-3-sandbox"]["spec"]["initContainers"]
+    assert (beside["name"], beside["image"], beside["restartPolicy"]) == ("runtime", image, "Always")
+
+
+def test_an_untrained_version_waits_and_its_time_begins_when_it_is_trained() -> None:
+    world = started()
+    job = {"image": "registry.local/train:v1", "command": ["train"], "suspend": True}
+    world.base("digits-4", tag="v4", channel="Experimental", trainInfo={"job": job})
+    world.model(sandbox={"version": "digits-4", "ttlSeconds": 60})
+    world.run(600)
+    assert pods(world) == set()
+    assert said(world) == ("False", "WorkflowRequireTrainedModel")
+    assert "startTime" not in status(world)
