@@ -63,6 +63,8 @@ def test_an_unknown_field_is_pruned_where_it_is_not_refused(kubectl: Kubectl) ->
 DEFAULTS: dict[str, dict[str, Any]] = {
     "Model": {
         "visibility": "Private",
+        "lineagePolicy": "Warn",
+        "publishPolicy": "EveryCommit",
         "serving": {"replicas": 1, "terminationGracePeriodSeconds": 30},
         "strategy": {
             "type": "BlueGreen",
@@ -284,8 +286,8 @@ NAME     MODEL    IMAGE                        READY   SERVING   DIGEST{" " * 68
 digits   digits   registry.example/digits:v1   True    True      sha256:{"ab" * 32}   #
 """,
     "AdapterUpgrade": """\
-NAME     MODEL    IMAGE                        READY   REASON       MESSAGE                      AGE
-digits   digits   registry.example/digits:v2   False   RolledBack   digits-2 lost all its pods   #
+NAME     MODEL    IMAGE                        TAG   READY   REASON       MESSAGE                      AGE
+digits   digits   registry.example/digits:v2         False   RolledBack   digits-2 lost all its pods   #
 """,
 }
 

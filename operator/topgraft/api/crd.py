@@ -93,7 +93,7 @@ KINDS = (
         (
             Column("Model", ".spec.modelRef.name"),
             Column("Image", ".spec.adapter.image"),
-            Column("Tag", ".status.resolved.tag"),
+            Column("Tag", ".status.resolved.tag", wide=True),
             Column("Ready", _condition("Ready")),
             Column("Reason", _condition("Ready", "reason")),
             Column("Message", _condition("Ready", "message"), wide=True),
