@@ -40,7 +40,6 @@ def children(at: Situation, *, preparing: bool) -> tuple[Write, ...]:
         *_recheck(at),
         *info_writes(at, _shown(at, sizes, preparing=preparing)),
         *resolve_writes(at),
-        *info_writes(at, {*sizes, *([at.candidate.metadata.name] if preparing and at.candidate else [])}),
         *_deployments(at, sizes),
         *_arming(at),
         *sandbox_writes(at),
