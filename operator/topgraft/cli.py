@@ -19,6 +19,7 @@ USER_VERBS = {
     "info": "print the infos of the version that serves",
     "patch-version": "merge, overwrite or remove what can be changed in a version",
     "adapters": "print the metadata of a version's PEFT adapters as JSON",
+    "promote": "print a version of one Model as a version of another, for git or kubectl apply",
     "report-defect": "report a defect of a version; P0 makes the operator leave it",
     "versions": "list the versions that somebody may see",
 }

@@ -115,6 +115,7 @@ OWN_WORDS = {
     "verdicts and policies": {"Passed", "Failed", "RollBack"},
     "words of a decision": {"First", "Forward", "Back", "Step", "Standby", "Abandoned"},
     "where a split of a dataset comes from": {"Job", "Default"},
+    "source types": {"Promoted"},
     "strategies": {"BlueGreen", "Canary", "Recreate"},
     "a stage that no condition tells": {"Trained"},
     "levels of visibility": {"Private", "Org", "Public"},

@@ -13,7 +13,7 @@ from datetime import datetime
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.objective import Environment, Objective, ObjectiveRecord, Release, ReleaseRecord
-from topgraft.governance import channels, lineage
+from topgraft.governance.admission import objection
 from topgraft.governance.submissions import judge, submission_to
 
 ENVIRONMENTS: tuple[Environment, ...] = ("Production", "Staging")
@@ -95,7 +95,7 @@ def _blocked(
         return Blocked(release, objective.name, "NotSubmitted", text)
     if environment == "Staging":
         return None
-    if (found := channels.objection(version) or lineage.objection(model, version)) is not None:
+    if (found := objection(model, version)) is not None:
         return Blocked(release, objective.name, found.reason, f"{what}: {found.message}")
     for check in objective.checks:
         if check.required and not check.archived and (result := judge(check, submission, version)).state != "Passed":

@@ -20,6 +20,7 @@ from topgraft.api.objective import (
     SubmissionRecord,
     SubmissionState,
 )
+from topgraft.governance.training import trained
 from topgraft.limits import exact
 
 RECORDS = 16
@@ -57,6 +58,8 @@ def _by_figure(check: ObjectiveCheck, submission: Submission, version: ModelVers
     wanted = check.metric
     if wanted is None:
         return "Rejected", f"check {check.name} names no metric"
+    if not trained(version):
+        return "Pending", f"the version is not trained yet: it has no {wanted.name}"
     if failure := version.status.failure:
         return "Pending", f"the version failed ({failure.reason}): its {wanted.name} says nothing"
     given = submission.metrics.get(wanted.name, version.spec.metadata.get(wanted.name))

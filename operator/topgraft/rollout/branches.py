@@ -11,6 +11,7 @@ from typing import Any
 
 from topgraft.api.branch import Branch
 from topgraft.api.modelversion import ModelVersion
+from topgraft.governance import training
 from topgraft.governance.releases import standing
 from topgraft.rollout.claims import ONE_NODE, exclusive, on_one_node
 from topgraft.rollout.derive import content_of, owner_of
@@ -73,6 +74,8 @@ def _run(at: Situation, branch: Branch) -> Run:
     if version is None:
         text = f"spec.branches[{branch.name}] runs ModelVersion {wanted!r}, which does not exist: create it"
         return Run(branch, name, None, "VersionNotFound", text, stays=True)
+    if (found := training.objection(version)) is not None:
+        return Run(branch, name, None, found.reason, found.message)
     if exclusive(at, version):
         text = f"an artifact of ModelVersion {wanted!r} is on a ReadWriteOncePod volume, which production needs alone"
         return Run(branch, name, None, "VolumeExclusive", text)

@@ -10,7 +10,8 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.target import Resolved
-from topgraft.governance import channels, lineage, releases, training
+from topgraft.governance import releases, training
+from topgraft.governance.admission import objection
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.sourcetypes import source_refusal
 from topgraft.governance.targets import Question, question, unpublished
@@ -85,11 +86,6 @@ def governing_upgrade(model: Model, upgrades: Iterable[AdapterUpgrade]) -> Adapt
 def derived(version: ModelVersion) -> bool:
     """Made by the operator for an upgrade: a Model is its controller. Any other owner is a user's affair."""
     return any(owner.kind == "Model" and owner.controller for owner in version.metadata.owner_references)
-
-
-def objection(model: Model, version: ModelVersion) -> Refusal | None:
-    """Why a version may not be brought in, whoever names it."""
-    return training.objection(version) or channels.objection(version) or lineage.objection(model, version)
 
 
 def eligible(model: Model, version: ModelVersion) -> bool:

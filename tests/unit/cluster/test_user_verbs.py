@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fakeapi import CREATED, FakeApi
 from topgraft import cli
 
@@ -184,3 +185,61 @@ async def test_a_patch_for_git_writes_nothing(
     assert await run(kubeconfig, "rollback", "digits", "--commit", "a" * 40, "--patch") == 0
     assert json.loads(capsys.readouterr().out) == {"spec": {"serving": {"version": "digits-1"}}}
     assert {method for method, _ in api.requests} == {"GET"}
+
+
+READ = {"artifact": {"digest": "sha256:" + "a" * 64}, "adapter": {"imageDigest": "sha256:" + "b" * 64}}
+
+
+async def test_a_promotion_is_held_to_the_bytes_and_the_image(
+    api: FakeApi, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_version(
+        api, "digits-1", READ, revision=3, objectives=[{"name": "quality"}], lineage={"hyperparameters": {"rate": "1"}}
+    )
+    assert await run(kubeconfig, "promote", "digits-1", "--to", "letters") == 0
+    body = yaml.safe_load(capsys.readouterr().out)
+    assert body["metadata"] == {"name": "letters-digits-1", "namespace": "team"}
+    assert body["spec"] == {
+        "modelRef": {"name": "letters"},
+        "source": {"type": "Promoted", "promoted": {"model": "digits", "version": "digits-1"}},
+        "artifact": {
+            "volumes": [{"name": "weights", "mountPath": "/weights", "configMap": {"name": "weights"}}],
+            "digest": READ["artifact"]["digest"],
+        },
+        "adapter": {"image": f"registry.local/digits:v1@{READ['adapter']['imageDigest']}"},
+        "lineage": {"hyperparameters": {"rate": "1"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "to", "spec", "why"),
+    [
+        (None, "letters", {}, "was never verified"),
+        (READ, "digits", {}, "a version of Model 'digits' already"),
+        (READ, "letters", {"trainInfo": {"job": {"image": "train:v1"}}}, "is not trained"),
+        (READ, "l" * 60, {}, "give --name"),
+    ],
+)
+async def test_what_cannot_be_promoted(
+    api: FakeApi,
+    kubeconfig: Path,
+    capsys: pytest.CaptureFixture[str],
+    status: Body | None,
+    to: str,
+    spec: Body,
+    why: str,
+) -> None:
+    put_version(api, "digits-1", status, **spec)
+    assert await run(kubeconfig, "promote", "digits-1", "--to", to) == 1
+    said = capsys.readouterr()
+    assert why in said.err
+    assert said.out == ""
+
+
+async def test_a_promotion_does_not_train_again(
+    api: FakeApi, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = {"job": {"image": "train:v1"}, "params": {"epochs": "3"}}
+    put_version(api, "digits-1", {**READ, "code": 21100}, trainInfo=info)
+    assert await run(kubeconfig, "promote", "digits-1", "--to", "letters", "--name", "letters-1") == 0
+    assert yaml.safe_load(capsys.readouterr().out)["spec"]["trainInfo"] == {"params": {"epochs": "3"}}

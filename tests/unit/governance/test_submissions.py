@@ -97,6 +97,14 @@ def test_the_figure_of_a_version_that_failed_is_pending() -> None:
     assert "LoadFailed" in (record.checks[0].message or "")
 
 
+def test_the_figure_of_a_version_that_is_not_trained_is_pending() -> None:
+    check = {"name": "good", "type": "Metric", "metric": GOOD}
+    job = {"image": "train:v1"}
+    asked = version(objectives=[{"name": "quality", "metrics": {"accuracy": "0.99"}}], trainInfo={"job": job})
+    (record,) = submissions(model(check), asked, (), NOW)
+    assert record.checks[0].state == "Pending"
+
+
 def later(asked: ModelVersion, records: list[Any], **spec: Any) -> ModelVersion:
     """The same version with what was told of it, edited."""
     return version(asked.metadata.name, status={"submissions": [r.wire() for r in records]}, **spec)

@@ -171,6 +171,14 @@ def test_a_volume_for_one_pod_alone_is_left_to_production() -> None:
     assert ("Deployment", "digits-try") not in world.objects
 
 
+def test_what_is_not_trained_does_not_run(world: World) -> None:
+    world.base("digits-3", "v3", channel="Experimental", trainInfo={"job": {"image": "train:v1", "suspend": True}})
+    branch(world, {"version": "digits-3"})
+    for _ in range(20):
+        world.look()
+    assert (told(world)["state"], told(world)["reason"]) == ("DISABLED", "WorkflowRequireTrainedModel")
+
+
 def test_a_refused_service_is_told(world: World) -> None:
     world.refusals["Service/digits-try"] = "NotOwned: Service digits-try is somebody else's"
     branch(world, {"version": "digits-2"})
