@@ -30,14 +30,15 @@ def info_writes(at: Situation, live: Iterable[str]) -> Iterator[Write]:
         elif changed := known.metadata.annotations.get(INFOS_CHANGED):
             yield from _marks(at, name, changed)
     for known in ours.values():
-        if known.version not in kept:
+        if known.version not in kept and known.name == infos_name(known.version or ""):
             yield Delete("ConfigMap", known.metadata.namespace, known.name, known.metadata.uid)
 
 
 def _marks(at: Situation, version: str, changed: str) -> Iterator[Apply]:
     for pod in at.pods(version):
         meta = pod.metadata
-        if rfc3339(meta.creation_timestamp) > changed or meta.annotations.get(INFOS_CHANGED) == changed:
+        # By the second: an API server tells no more of a pod's creation.
+        if rfc3339(meta.creation_timestamp)[:19] > changed[:19] or meta.annotations.get(INFOS_CHANGED) == changed:
             continue
         if meta.deletion_timestamp is None and not at.seen.refusals.get(f"Pod/{pod.name}"):
             # The uid: an apply would make a pod that has just gone anew.
