@@ -87,7 +87,7 @@ class Operator:
             self._environment["KUBECONFIG"] = str(kubeconfig)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, seconds: float = 30) -> Operator:
+    def start(self, seconds: float = 90) -> Operator:
         """Start it and wait until it is ready; with seconds=0 do not wait."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -1,0 +1,106 @@
+"""A real Prometheus from Debian's package: unpacked into the cache, never installed, and no service is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import yaml
+
+PACKAGE = "prometheus"
+SCRAPE_SECONDS = 1
+
+
+def program() -> Path | None:
+    """Path of the program; None where there is no apt to get it from."""
+    if found := shutil.which("prometheus"):
+        return Path(found)
+    home = Path(os.environ.get("LOCALCLUSTER_HOME") or _cache() / "topgraft").absolute()
+    unpacked = home / "debian" / PACKAGE
+    if not (unpacked / "usr/bin/prometheus").exists():
+        if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+            return None
+        _unpack(unpacked)
+    return unpacked / "usr/bin/prometheus"
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _unpack(into: Path) -> None:
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into.parent) as folder:
+        # As another user apt may not write its own lists; downloading needs only those that are there.
+        done = subprocess.run(
+            ["apt-get", "download", PACKAGE], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        )
+        files = list(Path(folder).glob("*.deb"))
+        assert files, f"apt-get download {PACKAGE} failed; run `apt-get update` first?\n{done.stderr}"
+        made = Path(folder) / "unpacked"
+        subprocess.run(["dpkg-deb", "--extract", str(files[0]), str(made)], check=True, timeout=120)
+        if not into.exists():
+            made.rename(into)
+
+
+class Prometheus:
+    """One server on loopback. `scrape` names what it reads; it notices within a second."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._targets = folder / "targets.json"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def start(self, path: Path) -> None:
+        self._targets.write_text("[]")
+        files = [{"files": [str(self._targets)], "refresh_interval": "1s"}]
+        job = {"job_name": "adapters", "file_sd_configs": files}
+        times = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
+        (self._folder / "prometheus.yml").write_text(yaml.safe_dump({"global": times, "scrape_configs": [job]}))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        command = [str(path), "--config.file=prometheus.yml", "--storage.tsdb.path=data"]
+        with (self._folder / "prometheus.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, f"--web.listen-address=127.0.0.1:{port}"], cwd=self._folder, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 60
+        while not self._ready():
+            text = (self._folder / "prometheus.log").read_text()
+            assert self._process.poll() is None, f"it ended: {text[-2000:]}"
+            assert time.monotonic() < deadline, f"not ready: {text[-2000:]}"
+            time.sleep(0.2)
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def scrape(self, targets: dict[str, str]) -> None:
+        """Read `address:port` → namespace from now on, at /metrics."""
+        told = [{"targets": [target], "labels": {"namespace": name}} for target, name in sorted(targets.items())]
+        draft = self._targets.with_suffix(".new")
+        draft.write_text(json.dumps(told))
+        draft.rename(self._targets)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(5)
