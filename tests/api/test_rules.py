@@ -74,6 +74,7 @@ def expecting(condition: dict[str, object]) -> list[dict[str, object]]:
 
 
 ROUTE, GATEWAY = "spec.serving.httpRoute", {"name": "public"}
+BETA = {"branch": "beta", "header": "X-Try", "value": "1"}
 
 
 def route(**fields: object) -> dict[str, object]:
@@ -441,6 +442,11 @@ REFUSED = [
     Refused(M, ROUTE, route(hostnames=[f"h{i}.example" for i in range(17)]), "hostnames", "must have at most 16 items"),
     Refused(M, ROUTE, route(pathPrefix="v2"), "pathPrefix", "must be an absolute path"),
     Refused(M, ROUTE, route(pathPrefix="/a//b"), "pathPrefix", "must be an absolute path"),
+    Refused(M, ROUTE, route(headerMatches=[{**BETA, "header": "a b"}]), "headerMatches[0].header", "should match"),
+    Refused(M, ROUTE, route(headerMatches=[{**BETA, "value": ""}]), "headerMatches[0].value", "at least 1 char"),
+    Refused(M, ROUTE, route(headerMatches=[{**BETA, "branch": "A"}]), "headerMatches[0].branch", "must be a DNS label"),
+    Refused(M, ROUTE, route(headerMatches=[BETA, {**BETA, "header": "x-TRY"}]), "headerMatches", "only once"),
+    Refused(M, ROUTE, route(headerMatches=[{**BETA, "value": f"{i}"} for i in range(9)]), "headerMatches", "at most 8"),
     Refused(M, ROUTE, route(pathPrefix="/a?b"), "pathPrefix", "must be an absolute path"),
     Refused(M, "spec.serving.replicas", -1, "spec.serving.replicas", "greater than or equal to 0"),
     Refused(M, "spec.serving.replicas", "2", "spec.serving.replicas", "must be of type integer"),

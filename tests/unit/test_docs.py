@@ -110,7 +110,7 @@ OWN_WORDS = {
     },
     "days of a window": {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"},
     "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},
-    "words of the Gateway API": {"Gateway", "HTTPRoute", "PathPrefix", "Accepted", "ResolvedRefs", "ERROR"},
+    "words of the Gateway API": {"Gateway", "HTTPRoute", "PathPrefix", "Accepted", "ResolvedRefs", "Exact", "ERROR"},
     "reasons of what is well": {"RouteAccepted"},
     "verdicts and policies": {"Passed", "Failed", "RollBack"},
     "words of a decision": {"First", "Forward", "Back", "Step", "Standby", "Abandoned"},

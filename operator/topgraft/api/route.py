@@ -41,6 +41,17 @@ class ParentRef(Wire):
     """Only listeners on this port."""
 
 
+class HeaderMatch(Wire):
+    """Requests with this header go to a branch of the Model instead."""
+
+    branch: DnsLabel
+    """Name of the branch in spec.branches. One that runs an Experimental version gets no request from outside."""
+    header: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$")]
+    """Name of the header; upper and lower case are the same."""
+    value: Annotated[str, Field(min_length=1, max_length=1024)]
+    """Its whole value."""
+
+
 class HttpRoute(Wire):
     """An HTTPRoute of the Model's name, made and kept by Topgraft: all requests go to the Model's Service, and during a
     Canary an exact share to the new version."""
@@ -58,3 +69,13 @@ class HttpRoute(Wire):
     """Host names that the route answers for; without any: those of the listeners."""
     path_prefix: PathPrefix = Field(default_factory=lambda: "/")
     """Requests whose path begins with this; by default /."""
+    header_matches: Annotated[
+        tuple[HeaderMatch, ...],
+        Field(max_length=8),
+        ATOMIC,
+        Rule(
+            "self.all(m, self.exists_one(n, n.header.lowerAscii() == m.header.lowerAscii() && n.value == m.value))",
+            "spec.serving.httpRoute.headerMatches must have every header and value only once",
+        ),
+    ] = ()
+    """An A/B test: who sends the header gets the branch, whatever share a canary has."""

@@ -81,6 +81,8 @@ class Routes:
             self._found(scope, GatewayApi.FORBIDDEN)
             return None
         self._mirror.sweep(HTTP_ROUTE, scope, listed, version)
+        # What was written between two watches is in the list, and on no watch.
+        self._mirror.echoes.heard((HTTP_ROUTE, scope), version)
         self._found(scope, GatewayApi.READY)
         return version
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from topgraft.api.route import HttpRoute, ParentRef
+from topgraft.api.route import HeaderMatch, HttpRoute, ParentRef
 from topgraft.rollout.candidate import candidate_name
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.derive import owner_of
@@ -19,7 +19,7 @@ from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.podspec import ports
 from topgraft.rollout.render import stamped
 from topgraft.rollout.routeview import GatewayApi, HTTPRoute, RouteParent
-from topgraft.rollout.views import APPLIED, MODEL_LABEL, Decision
+from topgraft.rollout.views import APPLIED, BRANCH_LABEL, MODEL_LABEL, Decision
 
 if TYPE_CHECKING:
     from topgraft.rollout.situation import Situation
@@ -86,7 +86,11 @@ def route(at: Situation, wanted: HttpRoute) -> dict[str, Any]:
     if wanted.hostnames:
         spec["hostnames"] = list(wanted.hostnames)
     path = {"type": "PathPrefix", "value": wanted.path_prefix}
-    spec["rules"] = [{"matches": [{"path": path}], "backendRefs": refs}]
+    sends = [(match, _branch_service(at, match.branch)) for match in wanted.header_matches if not _apart(at, match)]
+    spec["rules"] = [
+        *({"matches": [_match(path, one)], "backendRefs": [_backend(at, name, WHOLE)]} for one, name in sends),
+        {"matches": [{"path": path}], "backendRefs": refs},
+    ]
     return stamped(
         {
             "apiVersion": f"{API}/v1",
@@ -100,6 +104,25 @@ def route(at: Situation, wanted: HttpRoute) -> dict[str, Any]:
             "spec": spec,
         }
     )
+
+
+def _match(path: dict[str, str], wanted: HeaderMatch) -> dict[str, Any]:
+    return {"path": path, "headers": [{"type": "Exact", "name": wanted.header, "value": wanted.value}]}
+
+
+def _branch_service(at: Situation, branch: str) -> str:
+    return f"{at.model.metadata.name}-{branch}"
+
+
+def _apart(at: Situation, wanted: HeaderMatch) -> str:
+    """Why no request goes to the branch: a rule without its Service would make the whole route unresolved."""
+    name, uid = _branch_service(at, wanted.branch), at.model.metadata.uid
+    if not any(s.name == name and s.metadata.owned_by(uid) for s in at.seen.services):
+        return f"branch {wanted.branch!r} has no Service yet"
+    pods = (p for p in at.seen.pods if p.metadata.labels.get(BRANCH_LABEL) == wanted.branch)
+    run = (at.versions.get(pod.version or "") for pod in pods)
+    aside = next((v.metadata.name for v in run if v is not None and v.spec.channel == "Experimental"), "")
+    return f"branch {wanted.branch!r} runs {aside}, whose channel is Experimental" if aside else ""
 
 
 def _backend(at: Situation, service: str, share: int) -> dict[str, Any]:
@@ -157,7 +180,8 @@ def verdict(at: Situation) -> Says:
     if worst is not None:
         return worst
     text = f"{len(answers)} of {len(answers)} Gateways have accepted HTTPRoute {name!r}"
-    return Says("RouteReady", "True", "RouteAccepted", text)
+    left_out = [why for match in wanted.header_matches if (why := _apart(at, match))]
+    return Says("RouteReady", "True", "RouteAccepted", "; ".join((text, *left_out)))
 
 
 def _answer(at: Situation, live: HTTPRoute, ref: ParentRef) -> Says:

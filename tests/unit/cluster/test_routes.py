@@ -94,6 +94,15 @@ async def test_lists_and_events_reach_the_mirror(api: FakeApi, monkeypatch: pyte
         await following
 
 
+async def test_a_write_between_two_watches_is_owed_by_none(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, mirror, watched, *_ = made(api, monkeypatch)
+    mirror.wrote(HTTP_ROUTE, route("new", 90))
+    api.objects[f"{LIST}/namespaces/ns/httproutes/new"] = route("new", 90)
+    assert mirror.echoes._owed[HTTP_ROUTE, "ns"]
+    await watched.fill()
+    assert not mirror.echoes._owed[HTTP_ROUTE, "ns"]
+
+
 async def test_the_kind_may_come_later_and_go_again(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster, _, watched, _, told = made(api, monkeypatch)
     cluster.installed = False

@@ -39,7 +39,7 @@ def weights(world: World) -> dict[str, int] | None:
     route = world.objects.get(("HTTPRoute", MODEL))
     if route is None:
         return None
-    return {ref["name"]: ref["weight"] for ref in route["spec"]["rules"][0]["backendRefs"]}
+    return {ref["name"]: ref["weight"] for ref in route["spec"]["rules"][-1]["backendRefs"]}
 
 
 def sent_to(world: World) -> set[str]:
@@ -289,6 +289,52 @@ def test_weights_that_somebody_else_wrote_are_repaired() -> None:
     route["spec"]["rules"][0]["backendRefs"][1]["weight"] = 90
     world.run(1)
     assert weights(world) == {MODEL: 95, CANDIDATE: 5}
+
+
+def test_who_sends_the_header_gets_the_branch_whatever_the_share_is() -> None:
+    world = started()
+    matches = [{"branch": "beta", "header": "X-Try", "value": "beta"}]
+    tested = serving({**ROUTE, "headerMatches": matches})
+    world.base("digits-8", "v8", channel="PreRelease")
+    world.model(serving=tested, strategy=CANARY)
+    world.run(5)
+    rules = world.objects["HTTPRoute", MODEL]["spec"]["rules"]
+    assert len(rules) == 1, "a rule without its Service would make the whole route unresolved"
+    told = next(c for c in world.objects["Model", MODEL]["status"]["conditions"] if c["type"] == "RouteReady")
+    assert (told["status"], "branch 'beta' has no Service yet" in told["message"]) == ("True", True)
+    branches = [{"name": "beta", "version": "digits-8"}]
+    world.model(serving=tested, strategy=CANARY, branches=branches)
+    world.upgrade("v2")
+    world.run(10)
+    first, last = world.objects["HTTPRoute", MODEL]["spec"]["rules"]
+    assert first["matches"] == [
+        {
+            "path": {"type": "PathPrefix", "value": "/"},
+            "headers": [{"type": "Exact", "name": "X-Try", "value": "beta"}],
+        }
+    ]
+    assert [(ref["name"], ref["weight"]) for ref in first["backendRefs"]] == [(f"{MODEL}-beta", 100)]
+    assert [(ref["name"], ref["weight"]) for ref in last["backendRefs"]] == [(MODEL, 95), (CANDIDATE, 5)]
+    world.model(serving=tested, strategy=CANARY)
+    world.run(5)
+    assert len(world.objects["HTTPRoute", MODEL]["spec"]["rules"]) == 1
+    world.run(300)
+    assert world.serving_tag == "v2"
+
+
+def test_an_experimental_version_gets_no_request_from_outside() -> None:
+    world = started()
+    world.base("digits-9", "v9", channel="Experimental")
+    world.base("digits-8", "v8", channel="PreRelease")
+    names = {"wild": "digits-9", "beta": "digits-8"}
+    matches = [{"branch": name, "header": "X-Try", "value": name} for name in names]
+    branches = [{"name": name, "version": version} for name, version in names.items()]
+    world.model(serving=serving({**ROUTE, "headerMatches": matches}), strategy=CANARY, branches=branches)
+    world.run(5)
+    rules = world.objects["HTTPRoute", MODEL]["spec"]["rules"]
+    assert [rule["backendRefs"][0]["name"] for rule in rules] == [f"{MODEL}-beta", MODEL]
+    told = next(c for c in world.objects["Model", MODEL]["status"]["conditions"] if c["type"] == "RouteReady")
+    assert "branch 'wild' runs digits-9, whose channel is Experimental" in told["message"]
 
 
 def test_a_deleted_route_is_made_again() -> None:
