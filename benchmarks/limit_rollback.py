@@ -139,15 +139,16 @@ def one_round(place: Bench, told: Source, load: Load, number: int) -> dict[str, 
 
 def main() -> int:
     options = arguments(__doc__ or "", rounds=50)
-    rounds = []
+    rounds, failed, total = [], 0, 0
     with source() as told, bench("limit", adapters=("v1", "v2")) as place, place.operator("--prometheus", told.url):
         place.digits(bake=3600, standby=30)
         place.api.merge(kinds.MODEL, place.namespace, "digits", {"spec": {"verification": VERIFICATION}})
-        with Load.from_here(place.url(), place.request(), clients=8, rate=200) as load:
-            for number in range(options.rounds):
+        for number in range(options.rounds):
+            # A load of its own for each round: one ends by itself after a quarter of an hour.
+            with Load.from_here(place.url(), place.request(), clients=8, rate=200) as load:
                 rounds.append(one_round(place, told, load, number))
-                print(number, {name: round(value, 3) for name, value in rounds[-1].items()}, flush=True)
-            failed, total = len(load.answers.failures), len(load.answers)
+                failed, total = failed + len(load.answers.failures), total + len(load.answers)
+            print(number, {name: round(value, 3) for name, value in rounds[-1].items()}, flush=True)
     kept = True
     print(f"{len(rounds)} rounds, milliseconds")
     for name in rounds[0]:
