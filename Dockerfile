@@ -1,14 +1,17 @@
 # The operator. Any base with Python 3.11 or newer and its venv module will do: the public slim Python image, or a plain Debian.
 ARG BASE=python:3.11-slim
+# constraints/operator-mlflow.txt has the client for --mlflow too: some 40 packages, 130 MB.
+ARG CONSTRAINTS=constraints/operator.txt
 
 FROM ${BASE} AS build
+ARG CONSTRAINTS
 WORKDIR /src
 # Two environments: pip and setuptools stay behind in the first, only the second goes into the image.
 COPY constraints/ constraints/
 RUN python3 -m venv /opt/tools \
  && /opt/tools/bin/pip install --quiet --no-cache-dir --require-hashes -r constraints/build.txt \
  && python3 -m venv --without-pip /opt/venv \
- && /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --require-hashes -r constraints/operator.txt
+ && /opt/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --require-hashes -r ${CONSTRAINTS}
 COPY pyproject.toml README.md LICENSE ./
 COPY operator/ operator/
 RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \

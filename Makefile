@@ -5,6 +5,9 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 PY := .venv/bin/python
 READY := .venv/.ready
 COMPILE = .venv/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+# What mlflow requires to train and to draw, and its server never imports.
+WITHOUT_TRAINING := $(addprefix --no-emit-package=, pyarrow scikit-learn scipy matplotlib skops pillow contourpy fonttools \
+  kiwisolver cycler joblib threadpoolctl)
 # What torch requires and a machine without a GPU never calls (sdk/transformers/cpu_torch.py); and what is here already.
 WITHOUT_GPU := $(addprefix --no-emit-package=, topgraft-adapter cuda-bindings cuda-pathfinder cuda-toolkit triton \
   nvidia-cublas nvidia-cuda-nvrtc nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver \
@@ -33,7 +36,7 @@ test: $(READY) ## everything: lint, unit tests, API tests, cluster tests with re
 
 .PHONY: test-full
 test-full: $(READY) ## the same with the long matrices
-	@$(PY) hack/check.py lint unit heads api cluster --full
+	@$(PY) hack/check.py lint unit heads mlflow api cluster --full
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy --strict, import-linter, generated files
@@ -46,6 +49,10 @@ test-unit: $(READY) ## pure tests, the SDK's and the example's too: no cluster
 .PHONY: test-heads
 test-heads: $(READY) ## the transformers distribution, in an environment with torch of its own
 	@$(PY) hack/check.py heads
+
+.PHONY: test-mlflow
+test-mlflow: $(READY) ## the mirror against a real MLflow server, in an environment of its own
+	@$(PY) hack/check.py mlflow
 
 .PHONY: test-api
 test-api: $(READY) ## the CRDs on a real API server, without a node
@@ -84,6 +91,10 @@ constraints: .venv/uv/bin/uv ## pin the newest versions that the pyproject.toml 
 	@$(COMPILE) --upgrade sdk/pyproject.toml constraints/build.in --extra grpc -c sdk/constraints.txt -o sdk/constraints-grpc.txt
 	@$(COMPILE) --upgrade pyproject.toml sdk/pyproject.toml constraints/build.in --extra dev --extra grpc \
 	  -c constraints/operator.txt -c sdk/constraints.txt -o constraints/dev.txt
+	@$(COMPILE) --upgrade pyproject.toml --extra dev --extra mlflow constraints/mlflow.in $(WITHOUT_TRAINING) \
+	  -c constraints/dev.txt -o constraints/mlflow.txt
+	@$(COMPILE) --upgrade pyproject.toml --extra mlflow -c constraints/operator.txt -c constraints/mlflow.txt \
+	  -o constraints/operator-mlflow.txt
 	@$(COMPILE) --upgrade sdk/transformers/pyproject.toml constraints/build.in $(WITHOUT_GPU) \
 	  -c sdk/constraints.txt -o sdk/transformers/constraints.txt
 	@$(COMPILE) --upgrade sdk/transformers/pyproject.toml constraints/build.in $(WITHOUT_GPU) --extra dev \

@@ -21,6 +21,7 @@ from typing import Self
 import cluster
 import heads
 import images
+import mlflowenv
 from localcluster.settings import ClusterError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,6 +208,18 @@ def transformers(report: Report, programs: Programs) -> None:
     report.add("mypy sdk/transformers", time.monotonic() - began, status == 0, told)
 
 
+def mlflow(report: Report, programs: Programs) -> None:
+    """The mirror against a real MLflow server, in the environment that has one."""
+    with report.part("environment with MLflow"):
+        python = mlflowenv.python()
+    print("\n== tests/mlflow", flush=True)
+    began, options = time.monotonic(), ("-q", "--timeout=900", "--durations=5", "-pno:cacheprovider")
+    environment = {**os.environ, "PYTHONPATH": mlflowenv.PYTHONPATH}
+    command = [str(python), "-m", "pytest", *options, str(mlflowenv.TESTS)]
+    status, told = _show(programs, command, environment)
+    report.add("tests/mlflow", time.monotonic() - began, status == 0, told)
+
+
 def _show(programs: Programs, command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """Run it, its output shown; returns the exit status and the last line."""
     last = ""
@@ -252,6 +265,8 @@ def check(tiers: list[str], full: bool, report: Report) -> None:
             beside.append(threads.submit(tests, report, programs, _UNIT, full))
         if "heads" in tiers:
             beside.append(threads.submit(transformers, report, programs))
+        if "mlflow" in tiers:
+            beside.append(threads.submit(mlflow, report, programs))
         if needs_cluster:
             with running(report, control_plane_only="cluster" not in tiers) as target:
                 if "cluster" in tiers:
@@ -271,7 +286,7 @@ def check(tiers: list[str], full: bool, report: Report) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tier", nargs="+", choices=["lint", "unit", "heads", "api", "cluster"])
+    parser.add_argument("tier", nargs="+", choices=["lint", "unit", "heads", "mlflow", "api", "cluster"])
     parser.add_argument("--full", action="store_true", help="the long matrices too")
     arguments = parser.parse_args()
     report = Report()

@@ -94,6 +94,7 @@ def _add_operator(parser: argparse.ArgumentParser) -> None:
     add("--gateway-api", action="store_true", help="make HTTPRoutes for Models with spec.serving.httpRoute")
     told = "where a registry answers that is not reached by https under its name; repeat"
     add("--registry", action="append", default=[], type=endpoint, metavar="HOST=URL", help=told)
+    add("--mlflow", type=_http_url, metavar="URL", help="MLflow server for Models with spec.mlflow")
     add("--log-format", choices=("json", "text"), default="json")
     add("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     add("--host", default="0.0.0.0", help="address of /healthz, /readyz and /metrics")  # noqa: S104 - the kubelet asks

@@ -27,11 +27,13 @@ from topgraft.cluster.health import ClusterMetrics, Health, serve
 from topgraft.cluster.kinds import GROUP, OWN, VERSION
 from topgraft.cluster.lease import REQUEST_TIMEOUT, Elector, LeaseLost
 from topgraft.cluster.mirror import Mirror
+from topgraft.cluster.mlflowsync import Mlflow, MlflowMissing
 from topgraft.cluster.observer import Observer
 from topgraft.cluster.queue import WorkQueue
 from topgraft.cluster.reconciler import Reconciler
 from topgraft.cluster.recorder import Recorder
 from topgraft.cluster.refusals import Refusals
+from topgraft.cluster.registry import Registry
 from topgraft.cluster.resync import Resync
 from topgraft.cluster.routes import Routes
 from topgraft.cluster.sampler import Sampler
@@ -63,6 +65,7 @@ class Options:
     prometheus: str | None
     gateway_api: bool
     registries: tuple[tuple[str, str], ...]
+    mlflow: str | None
     host: str
     port: int
 
@@ -92,6 +95,7 @@ class Operator:
         settings = Settings(image=options.image, armed_standby=options.armed_standby, registries=options.registries)
         refusals, clock = Refusals(), Clock()
         self.sampler = Sampler(self.mirror, self.queue.add, clock, options.prometheus)
+        self.registry = Registry(self.queue.add, configured=options.mlflow is not None)
         self.routes: Routes | None = None
         if options.gateway_api:
             self.routes = Routes(self.client, self.mirror, options.namespaces, self._wake_routed)
@@ -103,6 +107,7 @@ class Operator:
             settings=settings,
             clock=clock,
             live=self.sampler.live,
+            mirrored=self.registry.mirrored,
             gateway_api=lambda: self.routes.state if self.routes else GatewayApi.OFF,
         )
         self.reconciler = Reconciler(
@@ -116,6 +121,7 @@ class Operator:
             plan=plan,
             clock=clock,
             watch=self.sampler.watch,
+            register=self.registry.register,
         )
         self.resync = Resync(self.client, self.mirror, options.namespaces)
         self.health = Health(self.elector, self.mirror)
@@ -129,6 +135,7 @@ class Operator:
         metrics.BUILD.info({"version": version("topgraft")})
         server = await self._listen()
         try:
+            await self._unless_stopped(self._connect_registry())
             await self._unless_stopped(self._check_kinds())
             await self._unless_stopped(self.elector.acquire())
             if not self._stop.is_set():
@@ -136,6 +143,18 @@ class Operator:
         finally:
             await server.cleanup()
             await self._api.close()  # type: ignore[no-untyped-call]
+
+    async def _connect_registry(self) -> None:
+        """Before this process leads: the import takes seconds, in which nothing else would go on."""
+        if self._options.mlflow is None:
+            return
+        try:
+            self.registry.sync = await asyncio.to_thread(Mlflow, self._options.mlflow)
+        except MlflowMissing as error:
+            raise SetupError(
+                f"--mlflow needs the package mlflow-skinny, which this image lacks ({error}): build it with "
+                "--build-arg CONSTRAINTS=constraints/operator-mlflow.txt, or install topgraft[mlflow]"
+            ) from error
 
     async def _listen(self) -> AppRunner:
         host, port = self._options.host, self._options.port
@@ -167,6 +186,7 @@ class Operator:
     async def _work(self) -> None:
         self._start("recorder", self.recorder.run())
         self._start("sampler", self.sampler.run())
+        self._start("registry", self.registry.run())
         self._start("resync", self.resync.repeat())
         if self.routes is not None:
             for scope in self.routes.scopes:
@@ -279,6 +299,7 @@ def main(arguments: argparse.Namespace) -> int:
         prometheus=arguments.prometheus,
         gateway_api=arguments.gateway_api,
         registries=tuple(dict(arguments.registry).items()),
+        mlflow=arguments.mlflow,
         host=arguments.host,
         port=arguments.port,
     )

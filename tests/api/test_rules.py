@@ -138,6 +138,13 @@ REFUSED = [
             *(("trainTestSplit", v, "Train-test split must be between 0 and 1.") for v in ("0.0", "2", "9e-1", ".9")),
         )
     ),
+    *(
+        Refused(
+            M, "spec.mlflow.registeredModel", name, "spec.mlflow.registeredModel", "must be a name of letters, digits"
+        )
+        for name in ("", "a/b", "a:b", " a", "x'y")
+    ),
+    Refused(M, "spec.mlflow.registeredModel", "x" * 256, "spec.mlflow.registeredModel", "than 255"),
     Refused(M, JOBS, [{"id": ""}], f"{JOBS}[0].id", "at least 1 chars"),
     Refused(M, JOBS, [{"id": "j"}, {"id": "j"}], f"{JOBS}[1]", "Duplicate value"),
     Refused(M, JOBS, [{"id": f"j{i}"} for i in range(65)], JOBS, "must have at most 64 items"),
@@ -802,6 +809,8 @@ ACCEPTED: list[tuple[str, str, Any]] = [
             [{**LORA, "name": f"a{i}", "location": "x" * 1024} for i in range(32)],
         )
     ),
+    (M, "spec.mlflow", {}),
+    (M, "spec.mlflow.registeredModel", "A b.c_d-1"),
     (M, JOBS, [{"id": "j", "adapterName": "a-1", "datasetFraction": "1", "trainTestSplit": "0.05"}]),
     (M, JOBS, [{"id": f"j{i}", "adapterName": "same", "datasetFraction": "1.0"} for i in range(64)]),
     *(

@@ -106,7 +106,7 @@ OWN_WORDS = {
         ),
         *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
         *("Verified", "Validated", "MetricsUnavailable", "InfosDelivered", "RouteReady", "AdaptersAccepted"),
-        *("ReleaseWaiting", "ResubmissionRequired", "BranchesReady"),
+        *("MlflowSynced", "ReleaseWaiting", "ResubmissionRequired", "BranchesReady"),
     },
     "days of a window": {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"},
     "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},

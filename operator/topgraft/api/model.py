@@ -10,6 +10,7 @@ from pydantic import Field
 from topgraft.api.alias import Aliases, AliasMove
 from topgraft.api.branch import BRANCH_NAMES_FIT, Branches, BranchStatuses, State
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
+from topgraft.api.mlflow import Mlflow, MlflowStatus
 from topgraft.api.objective import ObjectiveRecords, Objectives
 from topgraft.api.peft import FineTuningJobs, Prompts
 from topgraft.api.pod import Words
@@ -68,6 +69,8 @@ class ModelSpec(Wire):
     """Versions that run beside what serves, each behind the Service <model>-<branch>, without production traffic."""
     objectives: Objectives = ()
     """Goals that versions are submitted to, and the releases made of the submissions."""
+    mlflow: Mlflow | None = None
+    """Mirror this Model in MLflow: {} is enough. Nothing waits for it."""
     fine_tuning_jobs: FineTuningJobs = ()
     """Jobs that made PEFT adapters on this Model. Informational."""
     prompts: Prompts = ()
@@ -210,6 +213,7 @@ class ModelStatus(Wire):
     """Label selector of the serving version's pods, for /scale."""
     last_handled_retry_at: Annotated[str | None, Field(max_length=1024)] = None
     """The last value of the annotation topgraft.dev/retry-at that was acted on."""
+    mlflow: MlflowStatus | None = None
     history: Annotated[tuple[HistoryEntry, ...], Field(max_length=10), ATOMIC] = ()
     """The last rollouts, newest first."""
 

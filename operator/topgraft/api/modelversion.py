@@ -13,6 +13,7 @@ from topgraft.api.artifact import Artifact
 from topgraft.api.head import HeadConversion, HeadConversionStatus
 from topgraft.api.infos import ImportInfo, InputInfo, OutputInfo, TrainInfo
 from topgraft.api.meta import Conditions, KubernetesObject, ObservedGeneration
+from topgraft.api.mlflow import MlflowVersionStatus
 from topgraft.api.model import HashText, Message, Reason, Visibility
 from topgraft.api.objective import SubmissionRecords, Submissions
 from topgraft.api.peft import MAX_ADAPTERS, PeftAdapterStatus
@@ -216,6 +217,7 @@ class ModelVersionStatus(Wire):
     """The PEFT adapters of spec.artifact.adapters, in their order."""
     head_conversion: HeadConversionStatus | None = None
     """What became of the prediction head."""
+    mlflow: MlflowVersionStatus | None = None
     failure: Failure | None = None
     submissions: SubmissionRecords = ()
     """The submissions to objectives, and how their checks stand."""

@@ -29,6 +29,7 @@ SAMPLE_SECONDS = Histogram(
     "Time to read the live traffic of one Model once.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
+MIRRORINGS = Counter("topgraft_mirrorings", "Times that a Model was mirrored in MLflow.", ["result"])
 LEADER = Gauge("topgraft_leader", "1 while this process holds the Lease.")
 BUILD = Info("topgraft_build", "The running release.")
 

@@ -15,6 +15,7 @@ from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.queue import Key
 from topgraft.cluster.refusals import Refusals
 from topgraft.cluster.slots import Slots
+from topgraft.governance.registry import Mirrored
 from topgraft.rollout.observed import Observed, Settings
 from topgraft.rollout.routeview import GatewayApi
 from topgraft.rollout.traffic import Traffic
@@ -93,9 +94,12 @@ class Observer:
         settings: Settings,
         clock: Clock,
         live: Live = lambda _: None,
+        mirrored: Callable[[Key], Mirrored] = lambda _: Mirrored(),
         gateway_api: Callable[[], GatewayApi] = lambda: GatewayApi.OFF,
     ) -> None:
-        """`live`: what was read of a Model's live traffic; None where nobody reads any."""
+        """`mirrored`: how far a Model's mirror in MLflow is.
+
+        `live`: what was read of a Model's live traffic; None where nobody reads any."""
         self._client = client
         self._mirror = mirror
         self._refusals = refusals
@@ -103,6 +107,7 @@ class Observer:
         self._clock = clock
         self._settings = settings
         self._live = live
+        self._mirrored = mirrored
         self._gateway_api = gateway_api
         self._claims: defaultdict[Key, LiveReads[PersistentVolumeClaim | None]] = defaultdict(LiveReads)
         self._events: defaultdict[Key, LiveReads[str]] = defaultdict(LiveReads)
@@ -135,6 +140,7 @@ class Observer:
             live=self._live(key),
             may_start=self._slots.may_start(key),
             neighbours=mirror.adapters.neighbours(key),
+            mirrored=self._mirrored(key),
         )
         return Look(observed, claims, events)
 

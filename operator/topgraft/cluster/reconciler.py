@@ -21,6 +21,7 @@ from topgraft.cluster.queue import Key, WorkQueue
 from topgraft.cluster.recorder import Recorder
 from topgraft.cluster.refusals import Refusals
 from topgraft.cluster.slots import Slots, runs
+from topgraft.governance.registry import Registration
 from topgraft.rollout.comparison import Watch
 from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Plan, Switch, Write
 from topgraft.rollout.observed import Observed
@@ -54,8 +55,9 @@ class Reconciler:
         plan: Planner,
         clock: Clock,
         watch: Callable[[Key, Watch | None], None] = lambda _key, _watch: None,
+        register: Callable[[Key, Registration | None], None] = lambda _key, _registration: None,
     ) -> None:
-        """`watch`: told after each look whose live traffic is to be read."""
+        """`watch`: told after each look whose live traffic is to be read. `register`: what MLflow is to show."""
         self._client = client
         self._mirror = mirror
         self._queue = queue
@@ -66,6 +68,7 @@ class Reconciler:
         self._plan = plan
         self._clock = clock
         self._watch = watch
+        self._register = register
 
     async def work(self) -> None:
         """Take turns until the queue is closed."""
@@ -121,12 +124,14 @@ class Reconciler:
                 self._observer.forget(key)
                 self._refusals.forget(key)
                 self._watch(key, None)
+                self._register(key, None)
                 return None
             plan = self._plan(look.observed, self._clock.now())
             if not look.complete:
                 await self._observer.complete(key, look)
                 continue
             self._watch(key, plan.watch)
+            self._register(key, plan.registration)
             if _starts_rollout(look, plan):
                 self._slots.starting(key)
             skipped = await self._carry_out(key, plan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from topgraft.governance.registry import Registration
 from topgraft.rollout.comparison import Watch
 
 Body = dict[str, Any]
@@ -71,6 +72,7 @@ class Event:
 class Plan:
     """The outcome of one look: `writes` in their order (a failed one ends the turn), `look_again` in seconds.
 
+    `registration`: what MLflow is to show and does not yet, as far as the status tells; None: nothing.
     `watch`: whose live traffic is to be read from now on; None: nobody's.
     """
 
@@ -78,3 +80,4 @@ class Plan:
     events: tuple[Event, ...] = ()
     look_again: float | None = None
     watch: Watch | None = None
+    registration: Registration | None = None

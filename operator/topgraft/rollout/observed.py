@@ -9,6 +9,7 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.governance.peft import Neighbours
+from topgraft.governance.registry import Mirrored
 from topgraft.rollout.routeview import GatewayApi, HTTPRoute
 from topgraft.rollout.traffic import Traffic
 from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, Job, PersistentVolumeClaim, Pod, Service
@@ -33,6 +34,7 @@ class Observed:
     `pod_events`: uid of a pod that waits for its containers → text of its newest Warning event (a failed mount).
     `live`: version → its live traffic as far as it was read; None where nothing reads any.
     `neighbours`: the Models that its PEFT adapters are for, and who has their names.
+    `mirrored`: how far its mirror in MLflow is.
     `claims`: PersistentVolumeClaim name → the claim, or None when it does not exist; read when a plan asks for it.
     """
 
@@ -56,3 +58,4 @@ class Observed:
     live: Mapping[str, Traffic] | None = None
     may_start: bool = True
     neighbours: Neighbours = field(default_factory=Neighbours)
+    mirrored: Mirrored = field(default_factory=Mirrored)

@@ -11,7 +11,7 @@ from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.api.verification import Verification
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.submissions import submitted
-from topgraft.rollout import condemned, defect, health, live, peft, quick, verification, verifying
+from topgraft.rollout import condemned, defect, health, live, peft, quick, registering, verification, verifying
 from topgraft.rollout.bake import Judgement
 from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive
@@ -48,6 +48,8 @@ class Situation:
     seen: Observed
     model: Model
     now: datetime
+
+    registration = cached_property(registering.wanted)
 
     @cached_property
     def versions(self) -> dict[str, ModelVersion]:

@@ -18,6 +18,7 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.governance.peft import Neighbours
+from topgraft.governance.registry import Mirrored
 from topgraft.rollout import views
 from topgraft.rollout.conditions import rfc3339
 from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Event, Plan, Switch
@@ -66,6 +67,8 @@ class World:
     """What the rules for PEFT adapters see of the namespace; None: this Model alone."""
     peft: dict[str, dict[str, Any]] = field(default_factory=dict)
     """A location → what its files say; of others that they are an adapter."""
+    mirrored: Mirrored = field(default_factory=Mirrored)
+    """How far the mirror in MLflow is."""
     crash_at: int | None = None
     own_image: str = "ok"
     own_tag: str = "topgraft:test"
@@ -485,6 +488,7 @@ class World:
             refusals=dict(self.refusals),
             live=self.live,
             may_start=self.may_start,
+            mirrored=self.mirrored,
             neighbours=self.neighbours or Neighbours({MODEL: models[0]} if models else {}),
             claims={name: self._claim(name, mode) for name, mode in self.claims.items()},
         )
