@@ -6,11 +6,11 @@ from collections import namedtuple
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from topgraft_adapter.adapter import ModelAdapter, overrides
-from topgraft_adapter.api import Api, ApiItem, Array, FileSystem, Parameter, Tabular
+from topgraft_adapter.api import Api, ApiItem, Array, FileSystem, Parameter, Tabular, tensor_names
 from topgraft_adapter.errors import OutputError
 from topgraft_adapter.files import OutputFiles
 from topgraft_adapter.labels import label_tensor, labels_of
@@ -26,6 +26,21 @@ class Target:
     api: Api
     model: str
     version: str
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of all output tensors."""
+        return [tensor for name, item in self.api[1].items() for tensor in tensor_names(name, item)]
+
+    @cached_property
+    def labelled(self) -> str:
+        """The output tensor that holds labels, "" for none."""
+        return label_tensor(self.api, self.adapter.label_output) or ""
+
+    @cached_property
+    def runs(self) -> bool:
+        """Whether the adapter answers by run_inference."""
+        return overrides(type(self.adapter), "run_inference")
 
 
 @dataclass(frozen=True)
@@ -53,12 +68,9 @@ def call(target: Target, arguments: Arguments) -> tuple[dict[str, Output], list[
     inputs, outputs = target.api
     with ExitStack() as stack:
         given = arguments(inputs, stack)
-        if overrides(type(target.adapter), "run_inference"):
-            returned = _run_inference(target, given, stack)
-        else:
-            returned = target.adapter.predict(**given)
+        returned = _run_inference(target, given, stack) if target.runs else target.adapter.predict(**given)
         found = outputs_of(outputs, returned)
-    labelled = found.get(label_tensor(target.api, target.adapter.label_output) or "")
+    labelled = found.get(target.labelled)
     return found, labels_of(labelled.tensor) if labelled else []
 
 

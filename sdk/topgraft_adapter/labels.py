@@ -41,7 +41,8 @@ def labels_of(tensor: Tensor) -> list[str]:
     if tensor.dtype.kind == "f":
         rows = tensor.reshape(-1, tensor.shape[-1]) if tensor.size else tensor.reshape(0, 1)
         return [str(place) for place in rows.argmax(axis=1).tolist()]
-    return [text(value) for value in tensor.ravel().tolist()]
+    values = tensor.ravel().tolist()
+    return list(map(str, values)) if tensor.dtype.kind in "iu" else [text(value) for value in values]
 
 
 def text(value: Any) -> str:

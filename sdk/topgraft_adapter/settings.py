@@ -47,7 +47,7 @@ def read_settings() -> Settings:
         drain=_seconds("TOPGRAFT_DRAIN_SECONDS", "2", most=MAX_DRAIN_SECONDS),
         threads=_count("TOPGRAFT_THREADS", "32"),
         max_concurrency=_count("TOPGRAFT_MAX_CONCURRENCY", "256"),
-        request_timeout=_seconds("TOPGRAFT_REQUEST_TIMEOUT_SECONDS", "300", most=86400),
+        request_timeout=_seconds("TOPGRAFT_REQUEST_TIMEOUT_SECONDS", "300", most=86400, least=0.1),
         grpc_port=_port(GRPC_VARIABLE, "") if os.environ.get(GRPC_VARIABLE) else None,
     )
 
@@ -91,14 +91,14 @@ def _count(variable: str, default: str) -> int:
     return int(value)
 
 
-def _seconds(variable: str, default: str, most: float) -> float:
+def _seconds(variable: str, default: str, most: float, least: float = 0) -> float:
     value = os.environ.get(variable, default)
     try:
         seconds = float(value)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds <= most:
-        raise _invalid(variable, value, f"a number of seconds from 0 to {most:g}")
+    if not least <= seconds <= most:
+        raise _invalid(variable, value, f"a number of seconds from {least:g} to {most:g}")
     return seconds
 
 

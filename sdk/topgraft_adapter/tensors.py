@@ -254,12 +254,15 @@ def _to(tensor: Tensor, dtype: np.dtype[Any]) -> Tensor:
         if tensor.size and not np.isin(tensor, (0, 1)).all():
             raise ValueError("holds a value other than 0 and 1, which cannot become boolean")
         return tensor.astype(dtype)
+    if tensor.dtype.kind == dtype.kind and tensor.dtype.itemsize < dtype.itemsize:
+        return tensor.astype(dtype)  # wider: nothing can be out of range
     if dtype.kind in "iu" and tensor.size and tensor.dtype.kind != "b":
         bounds = np.iinfo(dtype)
         # As Python numbers: a comparison in float64 would round 2^63 - 1 up and let 2^63 pass.
         low, high = math.trunc(tensor.min().item()), math.trunc(tensor.max().item())
         if low < bounds.min or high > bounds.max:
             raise ValueError(f"holds a value out of range for {dtype}")
+        return tensor.astype(dtype)
     with np.errstate(over="ignore"):
         result = tensor.astype(dtype)
     if dtype.kind == "f" and not np.isfinite(result).all():

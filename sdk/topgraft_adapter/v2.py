@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 
 from topgraft_adapter import arguments, tensors
-from topgraft_adapter.api import tensor_names
 from topgraft_adapter.errors import InvalidInputError, OutputError
 from topgraft_adapter.inference import Answer, Target, call
 from topgraft_adapter.results import Output
@@ -24,8 +23,7 @@ def infer(target: Target, body: bytes, header_length: int | None = None) -> Answ
     request = _request(body if header_length is None else body[:header_length])
     raw = memoryview(body)[len(body) if header_length is None else header_length :]
     given = _tensors(request, raw)
-    _, outputs = target.api
-    wanted = _wanted(request, [tensor for name, item in outputs.items() for tensor in tensor_names(name, item)])
+    wanted = _wanted(request, target.names)
     found, labels = call(target, partial(_arguments, given))
     answer: dict[str, Any] = {"model_name": target.model, "model_version": target.version}
     if "id" in request:
