@@ -26,7 +26,6 @@ OPERATOR_GRANTS = {
     *(("", "services", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "pods", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("batch", "jobs", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
-    *(("networking.k8s.io", "networkpolicies", verb) for verb in ("get", "create", "patch")),
     *(("", "configmaps", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("networking.k8s.io", "networkpolicies", verb) for verb in ("get", "create", "patch")),
     *(("discovery.k8s.io", "endpointslices", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
