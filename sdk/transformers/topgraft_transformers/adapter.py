@@ -80,7 +80,8 @@ class TransformersAdapter(ModelAdapter):
         directory = state_reader.dir()
         made = open_model(directory, HeadSettings.of_environment(), cls.runtime)
         _log.info("head %s", made.record.wire())
-        return cls(made.model, AutoTokenizer.from_pretrained(directory, local_files_only=True))
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)  # type: ignore[no-untyped-call]
+        return cls(made.model, tokenizer)
 
     @classmethod
     def inspect_head(cls, state_reader: ModelStateReader) -> Mapping[str, Any]:
