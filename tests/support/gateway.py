@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.live import ROOT, Body, Kubectl
 
 MODULE = ROOT / "hack/localcluster/gatewayapi"
@@ -17,7 +18,8 @@ KINDS = ("gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegra
 def crds() -> list[Path]:
     """The standard channel's CRDs, from the Go module that hack/localcluster/gatewayapi pins by its hash."""
     go = shutil.which("go")
-    assert go, "go was not found: install Go 1.26 or newer, the Gateway API's CRDs come as a Go module"
+    if go is None:
+        pytest.skip("the Gateway API's CRDs come as a Go module, and there is no go here")
     command = [go, "mod", "download", "-json", "sigs.k8s.io/gateway-api"]
     done = subprocess.run(command, cwd=MODULE, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr + done.stdout

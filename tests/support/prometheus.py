@@ -39,16 +39,22 @@ def _cache() -> Path:
 def _unpack(into: Path) -> None:
     into.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into.parent) as folder:
-        # As another user apt may not write its own lists; downloading needs only those that are there.
-        done = subprocess.run(
-            ["apt-get", "download", PACKAGE], cwd=folder, capture_output=True, text=True, timeout=300, check=False
-        )
+        said = _apt(folder, "download", PACKAGE)
+        if not list(Path(folder).glob("*.deb")) and os.geteuid() == 0:
+            # A fresh machine has no lists of packages yet.
+            said = _apt(folder, "update", "-q") + _apt(folder, "download", PACKAGE)
         files = list(Path(folder).glob("*.deb"))
-        assert files, f"apt-get download {PACKAGE} failed; run `apt-get update` first?\n{done.stderr}"
+        assert files, f"apt-get download {PACKAGE} failed; run `apt-get update` first?\n{said}"
         made = Path(folder) / "unpacked"
         subprocess.run(["dpkg-deb", "--extract", str(files[0]), str(made)], check=True, timeout=120)
         if not into.exists():
             made.rename(into)
+
+
+def _apt(folder: str, *arguments: str) -> str:
+    """Run apt-get in a folder that apt's own user may not write to, which is no fault; returns what it complains of."""
+    done = subprocess.run(["apt-get", *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    return done.stderr
 
 
 class Prometheus:
