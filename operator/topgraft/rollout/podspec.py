@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import posixpath
+from collections.abc import Iterable
+from itertools import product
 from typing import Any
 
 from topgraft.api.model import Model
@@ -201,6 +203,22 @@ def pinned_image(version: ModelVersion, digest: str) -> str:
     """`repository:tag@digest`, so that a tag moved later changes nothing, at scale-up neither."""
     image = Image.parse(version.spec.adapter.image)
     return version.spec.adapter.image if image.digest else image.at(digest)
+
+
+def mount_clash(model: Model, versions: Iterable[ModelVersion]) -> str:
+    """Why the Model's own volumes do not fit these versions, or nothing.
+
+    One at, above or below an artifact's path would show other bytes than those that were proved.
+    """
+    for version in versions:
+        for artifact, volume in product(version.spec.artifact.volumes, model.spec.serving.volumes):
+            one, other = f"{artifact.mount_path}/", f"{volume.mount_path}/"
+            if one.startswith(other) or other.startswith(one):
+                return (
+                    f"spec.serving.volumes {volume.name!r} is mounted at {volume.mount_path}, an artifact of "
+                    f"ModelVersion {version.metadata.name!r} at {artifact.mount_path}: choose another path"
+                )
+    return ""
 
 
 def together(spec: dict[str, Any], model: Model) -> None:

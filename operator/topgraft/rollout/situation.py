@@ -21,7 +21,7 @@ from topgraft.rollout.fallback import fallbacks
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.image import Image
 from topgraft.rollout.observed import Observed
-from topgraft.rollout.podspec import pinned_image
+from topgraft.rollout.podspec import mount_clash, pinned_image
 from topgraft.rollout.policy import RollbackPolicy, rollback_policy
 from topgraft.rollout.preflight import (
     Report,
@@ -396,14 +396,5 @@ class Situation:
 
     @cached_property
     def mount_clash(self) -> str:
-        """A serving volume at, above or below an artifact's path would show other bytes than those that were proved."""
-        for version in (self.versions[name] for name in sorted(filter(None, self.involved)) if name in self.versions):
-            for artifact in version.spec.artifact.volumes:
-                for volume in self.model.spec.serving.volumes:
-                    one, other = f"{artifact.mount_path}/", f"{volume.mount_path}/"
-                    if one.startswith(other) or other.startswith(one):
-                        return (
-                            f"spec.serving.volumes {volume.name!r} is mounted at {volume.mount_path}, an artifact of "
-                            f"ModelVersion {version.metadata.name!r} at {artifact.mount_path}: choose another path"
-                        )
-        return ""
+        named = sorted(filter(None, self.involved))
+        return mount_clash(self.model, [self.versions[name] for name in named if name in self.versions])
