@@ -32,6 +32,8 @@ VOLATILE = {
     *("clusterIP", "clusterIPs"),
     # A hash over the whole body, the owner's uid and the namespace included.
     "topgraft.dev/applied",
+    # Over inodes and times of the volume's files, of which each run has its own.
+    "statDigest",
 }
 
 
