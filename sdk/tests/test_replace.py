@@ -16,7 +16,8 @@ SLACK = 4.0
 EACH = 3
 BODY = b'{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]}'
 
-# Everything is imported once; each server is a process of its own, forked in milliseconds.
+# Everything is imported once; each server is a process of its own, forked in milliseconds. A line is one write:
+# what two threads print comes in pieces.
 NURSERY = """
 import os, sys, threading
 import adapters, topgraft_adapter.server
@@ -24,14 +25,14 @@ from topgraft_adapter import cli
 
 def tell(pid):
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    print("ended", code, flush=True)
+    os.write(1, b"ended %d\\n" % code)
 
 for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
         os.environ["TOPGRAFT_PORT"] = line.strip()
         os._exit(cli.main(["serve", "--host", "127.0.0.1"]))
-    print("pid", pid, flush=True)
+    os.write(1, b"pid %d\\n" % pid)
     threading.Thread(target=tell, args=(pid,)).start()
 """
 
