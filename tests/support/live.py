@@ -94,7 +94,12 @@ class Operator:
                 self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
         if seconds:
-            wait_until(self._ready_or_dead, seconds, f"the operator is ready\n{self.tail()}")
+            try:
+                wait_until(self._ready_or_dead, seconds, "the operator is ready")
+            except AssertionError as error:
+                # The caller has nothing yet that it could stop.
+                self.stop()
+                raise AssertionError(f"{error}\n{self.tail()}") from None
         return self
 
     def ready(self) -> bool:
