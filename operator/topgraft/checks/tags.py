@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from typing import Protocol
 from topgraft.checks.endpoint import endpoint
 from topgraft.checks.failure import CheckError
 from topgraft.checks.registry import Manifest, Registry
-from topgraft.checks.tree import TERMINATION_LOG
+from topgraft.checks.tree import report
 from topgraft.governance.publishing import (
     Policy,
     by_time,
@@ -170,14 +169,7 @@ def run(options: argparse.Namespace) -> int:
         answer = dict(resolve(options))
     except CheckError as error:
         answer = {"error": {"reason": error.reason, "message": str(error)}}
-    text = json.dumps(answer)
-    print(text, flush=True)
-    path = os.environ.get("TOPGRAFT_TERMINATION_LOG", TERMINATION_LOG)
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8") as log:
-            log.write(text)
-    except FileNotFoundError:
-        pass  # outside a pod there is none, and creating it would leave a file in /dev
+    report(json.dumps(answer))
     return 0 if "digest" in answer else 1
 
 

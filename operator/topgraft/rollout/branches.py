@@ -18,10 +18,9 @@ from topgraft.rollout.derive import content_of, owner_of
 from topgraft.rollout.infofiles import has_infos, show_infos
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.podspec import adapter_container, pinned_image, pod_spec, together
-from topgraft.rollout.render import service_body, spread, stamped
+from topgraft.rollout.render import deployment_stands, service_body, service_stands, spread, stamped
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.views import (
-    APPLIED,
     BRANCH_LABEL,
     CONTENT,
     MODEL_LABEL,
@@ -91,11 +90,10 @@ def branch_writes(at: Situation) -> Iterator[Write]:
             continue
         live, known = live_ones.get(run.name), services.get(run.name)
         body = _deployment(at, run, run.version, live)
-        if live is None or not _intact(live, body):
+        if live is None or not deployment_stands(live, body):
             yield Apply(body, new=live is None)
         body = stamped(_service(at, run))
-        applied, selector = body["metadata"]["annotations"][APPLIED], body["spec"]["selector"]
-        if known is None or known.metadata.annotations.get(APPLIED) != applied or known.spec.selector != selector:
+        if known is None or not service_stands(known, body):
             yield Apply(body, new=known is None)
     kept = {run.name for run in wanted if run.version is not None or run.stays}
     for kind, found in (("Deployment", live_ones), ("Service", services)):
@@ -112,14 +110,6 @@ def deployments(at: Situation) -> dict[str, Deployment]:
 def _services(at: Situation) -> dict[str, Service]:
     found = (s for s in at.seen.services if at.owns(s) and BRANCH_LABEL in s.metadata.labels)
     return {s.name: s for s in found if s.metadata.deletion_timestamp is None}
-
-
-def _intact(live: Deployment, body: dict[str, Any]) -> bool:
-    applied: str = body["metadata"]["annotations"][APPLIED]
-    replicas: int = body["spec"]["replicas"]
-    image: str = body["spec"]["template"]["spec"]["containers"][0]["image"]
-    seen = (live.metadata.annotations.get(APPLIED), live.spec.replicas, live.image)
-    return seen == (applied, replicas, image)
 
 
 def _selector(at: Situation, run: Run) -> dict[str, str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from topgraft.api.model import Model
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.podspec import labels, ports
-from topgraft.rollout.render import service_body, stamped
-from topgraft.rollout.views import APPLIED
+from topgraft.rollout.render import service_body, service_stands, stamped
+from topgraft.rollout.views import Service
 
 if TYPE_CHECKING:
     from topgraft.rollout.situation import Situation
@@ -30,19 +30,19 @@ def candidate_service(model: Model, version: str) -> dict[str, Any]:
     return stamped(service_body(model, candidate_name(model), labels(model, version, "serving")))
 
 
+def live_service(at: Situation) -> Service | None:
+    """The Service as it is in the cluster; None where there is none of ours."""
+    name = candidate_name(at.model)
+    return next((s for s in at.seen.services if s.name == name and at.owns(s)), None)
+
+
 def candidate_writes(at: Situation, version: str | None) -> Iterator[Write]:
     """Make the Service select `version`, or remove it where there is none."""
-    name, uid = candidate_name(at.model), at.model.metadata.uid
-    live = next((s for s in at.seen.services if s.name == name and s.metadata.owned_by(uid)), None)
+    live = live_service(at)
     if version is None:
         if live is not None and live.metadata.deletion_timestamp is None:
             yield Delete("Service", live.metadata.namespace, live.name, live.metadata.uid)
         return
     body = candidate_service(at.model, version)
-    applied = body["metadata"]["annotations"][APPLIED]
-    if (
-        live is None
-        or live.metadata.annotations.get(APPLIED) != applied
-        or live.spec.selector != body["spec"]["selector"]
-    ):
+    if live is None or not service_stands(live, body):
         yield Apply(body, new=live is None)

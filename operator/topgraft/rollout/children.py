@@ -23,7 +23,7 @@ from topgraft.rollout.situation import Situation
 from topgraft.rollout.strategy import resized
 from topgraft.rollout.training import training_writes
 from topgraft.rollout.verifying import superfluous, verification_writes, verifies
-from topgraft.rollout.views import APPLIED, STANDBY_SINCE, EndpointSlice, Pod
+from topgraft.rollout.views import STANDBY_SINCE, EndpointSlice, Pod
 
 LOST_PAUSE = timedelta(seconds=60)
 
@@ -134,13 +134,7 @@ def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
         one_node = on_one_node(at, version)
         marks = {"one_node": one_node, "informed": informed(version, live)}
         body = render.deployment(at.model, version, image, replicas, since, digest_image=reads, **marks)
-        intact = (
-            live is not None
-            and live.metadata.annotations.get(APPLIED) == body["metadata"]["annotations"][APPLIED]
-            and live.spec.replicas == replicas
-            and live.image == image
-        )
-        if not intact:
+        if live is None or not render.deployment_stands(live, body):
             yield Apply(body, new=live is None)
 
 
@@ -195,8 +189,7 @@ def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iter
             yield Delete("Deployment", namespace, deployment.name, deployment.metadata.uid)
     keep = {at.candidate.metadata.name if at.candidate and preparing else None, at.serving if at.baking else None}
     for pod in at.seen.pods:
-        mine = pod.metadata.owned_by(at.model.metadata.uid)
-        if pod.role != "preflight" or pod.metadata.deletion_timestamp is not None or not mine:
+        if pod.role != "preflight" or pod.metadata.deletion_timestamp is not None or not at.owns(pod):
             continue
         if verifies(pod):
             if superfluous(at, pod, preparing=preparing):

@@ -48,8 +48,7 @@ def _marks(at: Situation, version: str, changed: str) -> Iterator[Apply]:
 
 
 def _ours(at: Situation) -> dict[str, ConfigMap]:
-    uid = at.model.metadata.uid
-    mine = (c for c in at.seen.config_maps if c.metadata.owned_by(uid) and c.metadata.deletion_timestamp is None)
+    mine = (c for c in at.seen.config_maps if at.owns(c) and c.metadata.deletion_timestamp is None)
     return {c.name: c for c in mine}
 
 

@@ -25,7 +25,9 @@ from topgraft.rollout.views import (
     STANDBY_SINCE,
     VERSION_LABEL,
     Decision,
+    Deployment,
     Pod,
+    Service,
 )
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -36,6 +38,21 @@ def stamped(body: dict[str, Any]) -> dict[str, Any]:
     """Add the hash of what is applied, so that a look tells in no time whether there is anything to write."""
     annotations = {**body["metadata"].get("annotations", {}), APPLIED: digest(body)[:16]}
     return {**body, "metadata": {**body["metadata"], "annotations": annotations}}
+
+
+def deployment_stands(live: Deployment, body: dict[str, Any]) -> bool:
+    """Whether the Deployment in the cluster is what `body` asks for, also where somebody scaled it or set its image."""
+    asked = (body["metadata"]["annotations"][APPLIED], body["spec"]["replicas"])
+    image: str = body["spec"]["template"]["spec"]["containers"][0]["image"]
+    return (live.metadata.annotations.get(APPLIED), live.spec.replicas) == asked and live.image == image
+
+
+def service_stands(live: Service, body: dict[str, Any]) -> bool:
+    """Whether the Service in the cluster is what `body` asks for, also where somebody set its selector."""
+    selector: dict[str, str] = body["spec"]["selector"]
+    return live.metadata.annotations.get(APPLIED) == body["metadata"]["annotations"][APPLIED] and (
+        live.spec.selector == selector
+    )
 
 
 def spread(model: Model, selector: dict[str, str]) -> list[dict[str, Any]]:

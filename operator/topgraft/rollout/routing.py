@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from topgraft.api.route import HeaderMatch, HttpRoute, ParentRef
-from topgraft.rollout.candidate import candidate_name
+from topgraft.rollout.candidate import candidate_name, live_service
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.derive import owner_of
 from topgraft.rollout.faults import Fault
@@ -47,8 +47,7 @@ def asked(at: Situation) -> HttpRoute | None:
 
 def route_of(at: Situation) -> HTTPRoute | None:
     """The route as it is in the cluster; None where there is none of ours."""
-    name, uid = at.model.metadata.name, at.model.metadata.uid
-    mine = (r for r in at.seen.routes if r.name == name and r.metadata.owned_by(uid))
+    mine = (r for r in at.seen.routes if r.name == at.model.metadata.name and at.owns(r))
     return next((r for r in mine if r.metadata.deletion_timestamp is None), None)
 
 
@@ -116,8 +115,8 @@ def _branch_service(at: Situation, branch: str) -> str:
 
 def _apart(at: Situation, wanted: HeaderMatch) -> str:
     """Why no request goes to the branch: a rule without its Service would make the whole route unresolved."""
-    name, uid = _branch_service(at, wanted.branch), at.model.metadata.uid
-    if not any(s.name == name and s.metadata.owned_by(uid) for s in at.seen.services):
+    name = _branch_service(at, wanted.branch)
+    if not any(s.name == name and at.owns(s) for s in at.seen.services):
         return f"branch {wanted.branch!r} has no Service yet"
     pods = (p for p in at.seen.pods if p.metadata.labels.get(BRANCH_LABEL) == wanted.branch)
     run = (at.versions.get(pod.version or "") for pod in pods)
@@ -234,8 +233,8 @@ def lingering(at: Situation) -> str | None:
         return begun.candidate
     if live is None or live.weight(candidate_name(at.model)) is None or settled(at):
         return None
-    name, uid = candidate_name(at.model), at.model.metadata.uid
-    return next((s.selects for s in at.seen.services if s.name == name and s.metadata.owned_by(uid)), None)
+    service = live_service(at)
+    return service.selects if service is not None else None
 
 
 def settled(at: Situation) -> bool:
