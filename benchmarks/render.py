@@ -36,8 +36,8 @@ def main() -> int:
         for record in records:
             started = time.perf_counter()
             version = ModelVersion.model_validate(json.loads(record))
-            image = f"{version.spec.adapter.image}@{DIGEST}"
-            sent = json.dumps(render.deployment(model, version, image, model.spec.serving.replicas))
+            kept = render.Kept(f"{version.spec.adapter.image}@{DIGEST}")
+            sent = json.dumps(render.deployment(model, version, kept, model.spec.serving.replicas))
             milliseconds.append((time.perf_counter() - started) * 1000)
             size = len(sent)
     print(f"{options.versions} versions, {options.rounds} rounds, Deployments of {size / 1024:.1f} KiB")

@@ -14,18 +14,18 @@ from topgraft.api.modelversion import ModelVersion
 from topgraft.governance import training
 from topgraft.governance.releases import standing
 from topgraft.rollout.claims import ONE_NODE, exclusive, on_one_node
-from topgraft.rollout.derive import content_of, owner_of
-from topgraft.rollout.infofiles import has_infos, show_infos
+from topgraft.rollout.derive import content_of
+from topgraft.rollout.image import Image
+from topgraft.rollout.infofiles import has_infos, informed
 from topgraft.rollout.instructions import Apply, Delete, Write
-from topgraft.rollout.podspec import adapter_container, pinned_image, pod_spec, together
-from topgraft.rollout.render import deployment_stands, service_body, service_stands, spread, stamped
+from topgraft.rollout.podspec import mount_clash, pinned_image
+from topgraft.rollout.render import Kept, deployment_stands, service_body, service_stands, stamped, workload
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.views import (
     BRANCH_LABEL,
     CONTENT,
     MODEL_LABEL,
     ROLE_LABEL,
-    VERSION_LABEL,
     Deployment,
     Service,
 )
@@ -75,6 +75,8 @@ def _run(at: Situation, branch: Branch) -> Run:
         return Run(branch, name, None, "VersionNotFound", text, stays=True)
     if (found := training.objection(version)) is not None:
         return Run(branch, name, None, found.reason, found.message)
+    if text := mount_clash(at.model, [version]):
+        return Run(branch, name, None, "MountPathTaken", text, stays=True)
     if exclusive(at, version):
         text = f"an artifact of ModelVersion {wanted!r} is on a ReadWriteOncePod volume, which production needs alone"
         return Run(branch, name, None, "VolumeExclusive", text)
@@ -118,47 +120,26 @@ def _selector(at: Situation, run: Run) -> dict[str, str]:
 
 
 def _deployment(at: Situation, run: Run, version: ModelVersion, live: Deployment | None) -> dict[str, Any]:
-    """Rolled in place when the version changes. What was read of the cluster once for a version stays with it."""
-    model, serving, selector = at.model, at.model.spec.serving, _selector(at, run)
-    same = live is not None and live.metadata.annotations.get(CONTENT) == content_of(version)
-    if live is not None and same:
-        image, one_node = live.image, live.metadata.annotations.get(ONE_NODE) == "true"
-    else:
-        recorded = version.status.adapter.image_digest if version.status.adapter else None
-        image, one_node = pinned_image(version, recorded or ""), on_one_node(at, version)
-    spec = pod_spec(model, version) | {"containers": [adapter_container(model, version, image)]}
-    if constraints := spread(model, selector):
-        spec["topologySpreadConstraints"] = constraints
-    if one_node:
-        together(spec, model)
-    if has_infos(version):
-        show_infos(spec, version.metadata.name)
-    labels = {**serving.pod_labels, **selector, VERSION_LABEL: version.metadata.name}
-    marks = {CONTENT: content_of(version), **({ONE_NODE: "true"} if one_node else {})}
-    return stamped(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {
-                "name": run.name,
-                "namespace": model.metadata.namespace,
-                "labels": selector,
-                "annotations": marks,
-                "ownerReferences": owner_of(model),
-            },
-            "spec": {
-                "replicas": run.branch.replicas,
-                "revisionHistoryLimit": 1,
-                "progressDeadlineSeconds": model.spec.strategy.progress_deadline_seconds,
-                "selector": {"matchLabels": selector},
-                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
-                "template": {
-                    "metadata": {"labels": labels, "annotations": dict(serving.pod_annotations)},
-                    "spec": spec,
-                },
-            },
-        }
+    """Rolled in place when the version changes."""
+    selector = _selector(at, run)
+    return workload(
+        at.model,
+        version,
+        _kept(at, version, live),
+        name=run.name,
+        replicas=run.branch.replicas,
+        labels=selector,
+        selector=selector,
     )
+
+
+def _kept(at: Situation, version: ModelVersion, live: Deployment | None) -> Kept:
+    if live is None or live.metadata.annotations.get(CONTENT) != content_of(version):
+        return Kept(at.image(version), on_one_node(at, version), has_infos(version))
+    # A digest that becomes known restarts no pod, and somebody else's image is not kept.
+    own = live.image in (version.spec.adapter.image, pinned_image(version, Image.parse(live.image).digest))
+    one_node = live.metadata.annotations.get(ONE_NODE) == "true"
+    return Kept(live.image if own else at.image(version), one_node, informed(version, live))
 
 
 def _service(at: Situation, run: Run) -> dict[str, Any]:

@@ -132,8 +132,8 @@ def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
         digest_image = (live.digest_image if live else "") or at.seen.settings.image
         reads = digest_image if exclusive(at, version) else ""
         one_node = on_one_node(at, version)
-        marks = {"one_node": one_node, "informed": informed(version, live)}
-        body = render.deployment(at.model, version, image, replicas, since, digest_image=reads, **marks)
+        kept = render.Kept(image, one_node, informed(version, live), reads)
+        body = render.deployment(at.model, version, kept, replicas, since)
         if live is None or not render.deployment_stands(live, body):
             yield Apply(body, new=live is None)
 

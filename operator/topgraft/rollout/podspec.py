@@ -205,6 +205,13 @@ def pinned_image(version: ModelVersion, digest: str) -> str:
     return version.spec.adapter.image if image.digest else image.at(digest)
 
 
+def kept_digest(version: ModelVersion, image: str) -> str:
+    """The digest that a Deployment of the version runs by `image`; "" where it was never known, or where somebody else
+    put his own image there."""
+    digest = Image.parse(image).digest
+    return digest if image == pinned_image(version, digest) else ""
+
+
 def mount_clash(model: Model, versions: Iterable[ModelVersion]) -> str:
     """Why the Model's own volumes do not fit these versions, or nothing.
 

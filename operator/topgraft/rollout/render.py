@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from topgraft.api.model import Model
@@ -63,40 +64,58 @@ def spread(model: Model, selector: dict[str, str]) -> list[dict[str, Any]]:
     return [{"labelSelector": {"matchLabels": selector}, **wire(one)} for one in given]
 
 
-def deployment(
+@dataclass(frozen=True)
+class Kept:
+    """What was read of the cluster when a Deployment was made, and stays with it: no later look restarts a pod."""
+
+    image: str
+    one_node: bool = False
+    """Its pods share a node: an artifact's volume is ReadWriteOnce."""
+    informed: bool = False
+    """Its pods see the version's infos."""
+    digest_image: str = ""
+    """Only one pod may mount the volume, so each reads the artifacts itself, by this image, before it serves."""
+
+    def marks(self, version: ModelVersion) -> dict[str, str]:
+        """The Deployment's annotations, from which the next look knows it all again."""
+        held = {ONE_NODE: self.one_node, EXCLUSIVE: bool(self.digest_image), INFORMED: self.informed}
+        return {CONTENT: content_of(version), **{mark: "true" for mark, holds in held.items() if holds}}
+
+
+def pod(model: Model, version: ModelVersion, kept: Kept) -> dict[str, Any]:
+    """The spec of the version's pods, wherever they answer requests: in production, in a branch, in a sandbox."""
+    spec = pod_spec(model, version) | {"containers": [adapter_container(model, version, kept.image)]}
+    if kept.one_node:
+        together(spec, model)
+    if kept.informed:
+        show_infos(spec, version.metadata.name)
+    if image := kept.digest_image:
+        spec["initContainers"] = [*digest_container(version, image), *reading_container(version, image)]
+    put_beside(spec, version)
+    return spec
+
+
+def workload(
     model: Model,
     version: ModelVersion,
-    image: str,
-    replicas: int,
-    standby_since: str | None = None,
+    kept: Kept,
     *,
-    one_node: bool = False,
-    digest_image: str = "",
-    informed: bool = False,
+    name: str,
+    replicas: int,
+    labels: dict[str, str],
+    selector: dict[str, str],
+    annotations: dict[str, str] | None = None,
+    recreates: bool = False,
 ) -> dict[str, Any]:
-    """The Deployment of one version, named like it. `maxUnavailable: 0`: a bad change of `serving` costs no old pod.
+    """A Deployment of the version. `annotations` are those of its pods beside the Model's own.
 
-    `digest_image`: only one pod may mount the volume, so each reads the artifacts itself, by this image, before it
-    serves. It is given once and kept: no release of the operator restarts a pod. `informed`: it sees its infos.
+    `maxUnavailable: 0`: a bad change of `serving` costs no old pod. `recreates`: old pods end before new ones start.
     """
-    name, serving = version.metadata.name, model.spec.serving
-    recreates = model.spec.strategy.type == "Recreate"
-    selector = labels(model, name, "serving")
-    annotations = dict(serving.pod_annotations)
-    if standby_since:
-        annotations[STANDBY_SINCE] = standby_since
-    spec = pod_spec(model, version) | {"containers": [adapter_container(model, version, image)]}
+    serving, spec = model.spec.serving, pod(model, version, kept)
     if constraints := spread(model, selector):
         spec["topologySpreadConstraints"] = constraints
-    if one_node:
-        together(spec, model)
-    if informed:
-        show_infos(spec, name)
-    if digest_image:
-        spec["initContainers"] = [*digest_container(version, digest_image), *reading_container(version, digest_image)]
-    put_beside(spec, version)
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}}
-    marks = {ONE_NODE: one_node, EXCLUSIVE: bool(digest_image), INFORMED: informed}
+    marked = {**serving.pod_labels, **selector, VERSION_LABEL: version.metadata.name}
     return stamped(
         {
             "apiVersion": "apps/v1",
@@ -104,8 +123,8 @@ def deployment(
             "metadata": {
                 "name": name,
                 "namespace": model.metadata.namespace,
-                "labels": labels(model, name),
-                "annotations": {CONTENT: content_of(version), **{m: "true" for m, holds in marks.items() if holds}},
+                "labels": labels,
+                "annotations": kept.marks(version),
                 "ownerReferences": owner_of(model),
             },
             "spec": {
@@ -113,13 +132,31 @@ def deployment(
                 "revisionHistoryLimit": 1,
                 "progressDeadlineSeconds": model.spec.strategy.progress_deadline_seconds,
                 "selector": {"matchLabels": selector},
-                "strategy": {"type": "Recreate"} if digest_image or recreates else rolling,
+                "strategy": {"type": "Recreate"} if recreates else rolling,
                 "template": {
-                    "metadata": {"labels": {**serving.pod_labels, **selector}, "annotations": annotations},
+                    "metadata": {"labels": marked, "annotations": {**serving.pod_annotations, **(annotations or {})}},
                     "spec": spec,
                 },
             },
         }
+    )
+
+
+def deployment(
+    model: Model, version: ModelVersion, kept: Kept, replicas: int, standby_since: str | None = None
+) -> dict[str, Any]:
+    """The Deployment of a version in production, named like it."""
+    name = version.metadata.name
+    return workload(
+        model,
+        version,
+        kept,
+        name=name,
+        replicas=replicas,
+        labels=labels(model, name),
+        selector=labels(model, name, "serving"),
+        annotations={STANDBY_SINCE: standby_since} if standby_since else None,
+        recreates=bool(kept.digest_image) or model.spec.strategy.type == "Recreate",
     )
 
 

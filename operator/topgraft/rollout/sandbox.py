@@ -18,6 +18,7 @@ from topgraft.rollout.content import wire
 from topgraft.rollout.derive import content_of
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.instructions import Apply, Delete, Event, Write
+from topgraft.rollout.podspec import mount_clash
 from topgraft.rollout.verdicts import Outcome
 from topgraft.rollout.views import Pod
 
@@ -93,7 +94,7 @@ def sandbox_writes(at: Situation) -> Iterator[Write]:
 def _missing(at: Situation, run: Run) -> Iterator[Write]:
     server, suite, image = at.own_pod(sandboxpods.pod_name(run.name)), _suite(at), at.image(run.version)
     if server is None:
-        if exclusive(at, run.version):
+        if _unfit(at, run) is not None:
             return
         one_node = on_one_node(at, run.version)
         # Before its pod: there is no moment in which others reach it.
@@ -106,6 +107,16 @@ def _missing(at: Situation, run: Run) -> Iterator[Write]:
         one_node = on_one_node(at, run.version)
         body = sandboxpods.suite_pod(at.model, run.version, run.mark, suite, server, image=image, one_node=one_node)
         yield Apply(body, new=True)
+
+
+def _unfit(at: Situation, run: Run) -> tuple[str, str] | None:
+    """Why the version cannot run beside what serves."""
+    if text := mount_clash(at.model, [run.version]):
+        return "MountPathTaken", text
+    if not exclusive(at, run.version):
+        return None
+    text = f"one pod alone may mount the artifacts of {run.name} (ReadWriteOncePod): it cannot run beside"
+    return "VolumeExclusive", text
 
 
 def _policy(at: Situation) -> str:
@@ -189,9 +200,8 @@ def _ready_says(at: Situation, run: Run) -> Says:
         text = f"its time was over at {rfc3339(run.ends)}: another version, or more spec.sandbox.ttlSeconds, starts it"
         return Says(kind, "False", "SandboxExpired", f"the sandbox of {run.name} is gone: {text}")
     pod = _pod(at, run, name)
-    if pod is None and exclusive(at, run.version):
-        text = f"one pod alone may mount the artifacts of {run.name} (ReadWriteOncePod): it cannot run beside"
-        return Says(kind, "False", "VolumeExclusive", text)
+    if pod is None and (unfit := _unfit(at, run)):
+        return Says(kind, "False", *unfit)
     if fault := next(iter(_faults(at, pod, name)), None):
         return Says(kind, "False", fault.reason, fault.message)
     if pod is not None and pod.ready:

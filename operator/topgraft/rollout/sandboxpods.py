@@ -9,10 +9,10 @@ from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import TestSuite
 from topgraft.rollout import checkpods
 from topgraft.rollout.barepod import bare_pod
-from topgraft.rollout.beside import put_beside
 from topgraft.rollout.derive import owner_of
-from topgraft.rollout.infofiles import has_infos, show_infos
-from topgraft.rollout.podspec import adapter_container, http_port, pod_spec
+from topgraft.rollout.infofiles import has_infos
+from topgraft.rollout.podspec import http_port
+from topgraft.rollout.render import Kept, pod
 from topgraft.rollout.views import MODEL_LABEL, ROLE_LABEL, Pod, host_port
 
 ROLE = "sandbox"
@@ -29,10 +29,7 @@ def suite_name(version: str) -> str:
 
 def server_pod(model: Model, version: ModelVersion, mark: str, image: str, *, one_node: bool) -> dict[str, Any]:
     """The version as it serves: same image, artifacts, settings and probes; restarted where it crashes."""
-    spec = pod_spec(model, version) | {"containers": [adapter_container(model, version, image)]}
-    if has_infos(version):
-        show_infos(spec, version.metadata.name)
-    put_beside(spec, version)
+    spec = pod(model, version, Kept(image, informed=has_infos(version)))
     body = bare_pod(model, version, pod_name(version.metadata.name), mark, spec, one_node=one_node)
     body["spec"]["restartPolicy"] = "Always"
     return _aside(body)

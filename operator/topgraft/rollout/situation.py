@@ -19,9 +19,8 @@ from topgraft.rollout.contract import refused, refused_before_start
 from topgraft.rollout.derive import content_of
 from topgraft.rollout.fallback import fallbacks
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
-from topgraft.rollout.image import Image
 from topgraft.rollout.observed import Observed
-from topgraft.rollout.podspec import mount_clash, pinned_image
+from topgraft.rollout.podspec import kept_digest, mount_clash, pinned_image
 from topgraft.rollout.policy import RollbackPolicy, rollback_policy
 from topgraft.rollout.preflight import (
     Report,
@@ -330,7 +329,7 @@ class Situation:
     def image(self, version: ModelVersion, report: Report | None = None) -> str:
         """What the version's Deployment runs. Invariant: an existing one keeps its digest, whatever the tag became."""
         live = self.deployments.get(version.metadata.name)
-        digest = Image.parse(live.image).digest if live else ""
+        digest = kept_digest(version, live.image) if live else ""
         digest = digest or (report.image_digest if report else "")
         recorded = version.status.adapter.image_digest if version.status.adapter else None
         return pinned_image(version, digest or recorded or "")
