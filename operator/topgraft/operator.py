@@ -20,20 +20,20 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import ConfigException
 
 from topgraft.cluster import logs, metrics, watch
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.client import Client, connect
 from topgraft.cluster.clock import Clock
 from topgraft.cluster.errors import ClusterError
 from topgraft.cluster.health import ClusterMetrics, Health, serve
 from topgraft.cluster.kinds import GROUP, OWN, VERSION
 from topgraft.cluster.lease import REQUEST_TIMEOUT, Elector, LeaseLost
-from topgraft.cluster.mirror import Mirror
+from topgraft.cluster.mlflow import MlflowMirror
 from topgraft.cluster.mlflowsync import Mlflow, MlflowMissing
 from topgraft.cluster.observer import Observer
 from topgraft.cluster.queue import WorkQueue
 from topgraft.cluster.reconciler import Reconciler
 from topgraft.cluster.recorder import Recorder
 from topgraft.cluster.refusals import Refusals
-from topgraft.cluster.registry import Registry
 from topgraft.cluster.resync import Resync
 from topgraft.cluster.routes import Routes
 from topgraft.cluster.sampler import Sampler
@@ -88,31 +88,31 @@ class Operator:
         self.elector = Elector(lease_client, options.lease_namespace, LEASE_NAME, host, os.environ.get("POD_NAME"))
         self.client = Client(api, may_write=self.elector.valid)
         self.queue = WorkQueue()
-        self.mirror = Mirror(self.queue.add, by_namespace=bool(options.namespaces))
+        self.caches = Caches(self.queue.add, by_namespace=bool(options.namespaces))
         self.recorder = Recorder(self.client, self.elector.identity)
         limits = options.max_concurrent_rollouts, options.max_concurrent_rollouts_per_namespace
-        slots = Slots(*limits, self.mirror.models)
+        slots = Slots(*limits, self.caches.models)
         settings = Settings(image=options.image, armed_standby=options.armed_standby, registries=options.registries)
         refusals, clock = Refusals(), Clock()
-        self.sampler = Sampler(self.mirror, self.queue.add, clock, options.prometheus)
-        self.registry = Registry(self.queue.add, configured=options.mlflow is not None)
+        self.sampler = Sampler(self.caches, self.queue.add, clock, options.prometheus)
+        self.mlflow = MlflowMirror(self.queue.add, configured=options.mlflow is not None)
         self.routes: Routes | None = None
         if options.gateway_api:
-            self.routes = Routes(self.client, self.mirror, options.namespaces, self._wake_routed)
+            self.routes = Routes(self.client, self.caches, options.namespaces, self._wake_routed)
         observer = Observer(
             self.client,
-            self.mirror,
+            self.caches,
             refusals=refusals,
             slots=slots,
             settings=settings,
             clock=clock,
             live=self.sampler.live,
-            mirrored=self.registry.mirrored,
+            mirrored=self.mlflow.mirrored,
             gateway_api=lambda: self.routes.state if self.routes else GatewayApi.OFF,
         )
         self.reconciler = Reconciler(
             self.client,
-            self.mirror,
+            self.caches,
             self.queue,
             observer=observer,
             recorder=self.recorder,
@@ -121,10 +121,10 @@ class Operator:
             plan=plan,
             clock=clock,
             watch=self.sampler.watch,
-            register=self.registry.register,
+            register=self.mlflow.register,
         )
-        self.resync = Resync(self.client, self.mirror, options.namespaces)
-        self.health = Health(self.elector, self.mirror)
+        self.resync = Resync(self.client, self.caches, options.namespaces)
+        self.health = Health(self.elector, self.caches)
 
     async def run(self) -> None:
         """Wait for the Lease, lead, and give it back at the end. Returns on SIGTERM or SIGINT.
@@ -135,7 +135,7 @@ class Operator:
         metrics.BUILD.info({"version": version("topgraft")})
         server = await self._listen()
         try:
-            await self._unless_stopped(self._connect_registry())
+            await self._unless_stopped(self._connect_mlflow())
             await self._unless_stopped(self._check_kinds())
             await self._unless_stopped(self.elector.acquire())
             if not self._stop.is_set():
@@ -144,12 +144,12 @@ class Operator:
             await server.cleanup()
             await self._api.close()  # type: ignore[no-untyped-call]
 
-    async def _connect_registry(self) -> None:
+    async def _connect_mlflow(self) -> None:
         """Before this process leads: the import takes seconds, in which nothing else would go on."""
         if self._options.mlflow is None:
             return
         try:
-            self.registry.sync = await asyncio.to_thread(Mlflow, self._options.mlflow)
+            self.mlflow.sync = await asyncio.to_thread(Mlflow, self._options.mlflow)
         except MlflowMissing as error:
             raise SetupError(
                 f"--mlflow needs the package mlflow-skinny, which this image lacks ({error}): build it with "
@@ -159,7 +159,7 @@ class Operator:
     async def _listen(self) -> AppRunner:
         host, port = self._options.host, self._options.port
         try:
-            return await serve(self.health, ClusterMetrics(self.mirror, self.queue), host, port)
+            return await serve(self.health, ClusterMetrics(self.caches, self.queue), host, port)
         except OSError as error:
             raise SetupError(f"cannot listen on {host}:{port}: {error}; choose another --host or --port") from error
 
@@ -186,7 +186,7 @@ class Operator:
     async def _work(self) -> None:
         self._start("recorder", self.recorder.run())
         self._start("sampler", self.sampler.run())
-        self._start("registry", self.registry.run())
+        self._start("mlflow", self.mlflow.run())
         self._start("resync", self.resync.repeat())
         if self.routes is not None:
             for scope in self.routes.scopes:
@@ -196,9 +196,9 @@ class Operator:
         gc.collect()
         gc.freeze()
         self.health.filled = True
-        log.info("the caches are filled", extra={"models": len(self.mirror.models), "pods": len(self.mirror.pods)})
+        log.info("the caches are filled", extra={"models": len(self.caches.models), "pods": len(self.caches.pods)})
         watching = asyncio.Event()
-        self._start("watch", watch.run(self.mirror, self._api, self._options.namespaces, watching))
+        self._start("watch", watch.run(self.caches, self._api, self._options.namespaces, watching))
         await self._unless_stopped(watching.wait())
         # From kopf's hands back into ours: it would end the watches first and leave the Lease to the last.
         self._heed_signals()
@@ -239,8 +239,8 @@ class Operator:
 
     def _wake_routed(self) -> None:
         """The Gateway API came or went: the Models that have a route look again."""
-        for key in list(self.mirror.models.owners()):
-            if any(model.spec.serving.http_route for model in self.mirror.models.owned_by(key)):
+        for key in list(self.caches.models.owners()):
+            if any(model.spec.serving.http_route for model in self.caches.models.owned_by(key)):
                 self.queue.add(key)
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from conftest import Server
+from topgraft.cluster.mlflow import MlflowError
 from topgraft.cluster.mlflowsync import Mlflow
-from topgraft.cluster.registry import RegistryError
-from topgraft.governance.registry import MAX_KEY, MAX_VALUE, Mirrored, Outcome, Record, Registration
+from topgraft.governance.mlflow import MAX_KEY, MAX_VALUE, Mirrored, Outcome, Record, Registration
 from unit.rollout.world import MODEL, World
 
 LINEAGE = {
@@ -31,7 +31,7 @@ def mirrored(world: World, mlflow: Mlflow, seconds: float) -> None:
             wanted = made.registration
             try:
                 outcome = Outcome(wanted.digest, mlflow(wanted))
-            except RegistryError as error:
+            except MlflowError as error:
                 outcome = Outcome(wanted.digest, error=(error.reason, str(error)))
             world.mirrored = Mirrored(True, outcome)
         return made
@@ -110,7 +110,7 @@ def test_what_is_there_is_found_again_and_not_written_again(mlflow: Mlflow) -> N
 
 def test_a_model_of_others_is_left_alone_and_one_without_owner_is_taken(mlflow: Mlflow) -> None:
     mlflow(registration("owned", "a-1"))
-    with pytest.raises(RegistryError, match="'team/a'") as refused:
+    with pytest.raises(MlflowError, match="'team/a'") as refused:
         mlflow(registration("owned", "b-1", owner="team/b"))
     assert (refused.value.reason, refused.value.everybody) == ("RegisteredModelTaken", False)
     assert set(shown(mlflow, "owned")[1]) == {"a-1"}
@@ -133,7 +133,7 @@ def test_a_server_that_is_down_is_told_and_rollouts_go_on(mlflow: Mlflow, server
     mirrored(world, mlflow, 60)
     server.stop()
     began = time.monotonic()
-    with pytest.raises(RegistryError) as failed:
+    with pytest.raises(MlflowError) as failed:
         mlflow(registration("down", "a-1"))
     assert failed.value.everybody
     assert time.monotonic() - began < 10

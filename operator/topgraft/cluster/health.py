@@ -10,24 +10,24 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.lease import Elector
-from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.queue import WorkQueue
 
 
 class Health:
     """What the probes are answered from."""
 
-    def __init__(self, elector: Elector, mirror: Mirror) -> None:
+    def __init__(self, elector: Elector, caches: Caches) -> None:
         self._elector = elector
-        self._mirror = mirror
+        self._caches = caches
         self.filled = False
         """The caches were filled and the workers run."""
 
     def alive(self) -> str:
         """What is wrong, or "". Only what a restart can mend counts: an unreachable API server is not among it."""
-        if self._mirror.echoes.dead():
-            return f"a watch that owes a change has brought nothing for {self._mirror.echoes.silence():.0f} s"
+        if self._caches.echoes.dead():
+            return f"a watch that owes a change has brought nothing for {self._caches.echoes.silence():.0f} s"
         return ""
 
     def ready(self) -> str:
@@ -44,19 +44,19 @@ class Health:
 class ClusterMetrics(Collector):
     """Figures that are read off the caches when Prometheus asks."""
 
-    def __init__(self, mirror: Mirror, queue: WorkQueue) -> None:
-        self._mirror = mirror
+    def __init__(self, caches: Caches, queue: WorkQueue) -> None:
+        self._caches = caches
         self._queue = queue
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        silence = self._mirror.echoes.silence()
+        silence = self._caches.echoes.silence()
         yield GaugeMetricFamily("topgraft_queue_depth", "Models that wait for a worker.", len(self._queue))
         yield GaugeMetricFamily("topgraft_queue_busy", "Models in a worker's hands.", self._queue.busy)
         yield GaugeMetricFamily("topgraft_watch_silence_seconds", "Silence of a watch that owes a change.", silence)
         rolling = 0
         conditions: Counter[tuple[str, str]] = Counter()
-        for key in list(self._mirror.models.owners()):
-            for model in self._mirror.models.owned_by(key):
+        for key in list(self._caches.models.owners()):
+            for model in self._caches.models.owned_by(key):
                 rolling += model.status.rollout is not None
                 conditions.update((c.type, c.status) for c in model.status.conditions)
         yield GaugeMetricFamily("topgraft_rollouts_in_progress", "Models with a rollout in progress.", rolling)

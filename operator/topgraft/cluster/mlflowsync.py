@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from topgraft.cluster.registry import RegistryError, unavailable
-from topgraft.governance.registry import CONTENT, OWNER, VERSION, Record, Registration
+from topgraft.cluster.mlflow import MlflowError, unavailable
+from topgraft.governance.mlflow import CONTENT, OWNER, VERSION, Record, Registration
 
 Value = TypeVar("Value")
 
@@ -67,7 +67,7 @@ class Mlflow:
             self._ask(self._client.set_registered_model_tag, name, OWNER, wanted.owner)
         elif owner != wanted.owner:
             text = f"registered model {name!r} is that of Model {str(owner)[:120]!r}: give spec.mlflow.registeredModel"
-            raise RegistryError("RegisteredModelTaken", f"{text} another name")
+            raise MlflowError("RegisteredModelTaken", f"{text} another name")
         if wanted.description and (found.description or "") != wanted.description:
             self._ask(self._client.update_registered_model, name, description=wanted.description)
         return dict(found.aliases)
@@ -115,9 +115,9 @@ class Mlflow:
         except self._any_error as error:
             raise self._told(error) from None
 
-    def _told(self, error: Any) -> RegistryError:
+    def _told(self, error: Any) -> MlflowError:
         """What to say of an answer of the registry. Raises where there was none, or it may pass for everybody."""
         if not isinstance(error, self._answer) or getattr(error, "error_code", "") in PASSING:
             unavailable()
         text = " ".join(str(error).split())[:500]
-        return RegistryError("MlflowRefused", f"MLflow refuses it: {text}")
+        return MlflowError("MlflowRefused", f"MLflow refuses it: {text}")

@@ -7,15 +7,15 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.client import Client
 from topgraft.cluster.clock import Clock, elapsed
 from topgraft.cluster.errors import Gone, Refused
 from topgraft.cluster.kinds import CLAIM, EVENT
-from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.queue import Key
 from topgraft.cluster.refusals import Refusals
 from topgraft.cluster.slots import Slots
-from topgraft.governance.registry import Mirrored
+from topgraft.governance.mlflow import Mirrored
 from topgraft.rollout.observed import Observed, Settings
 from topgraft.rollout.routeview import GatewayApi
 from topgraft.rollout.traffic import Traffic
@@ -87,7 +87,7 @@ class Observer:
     def __init__(
         self,
         client: Client,
-        mirror: Mirror,
+        caches: Caches,
         *,
         refusals: Refusals,
         slots: Slots,
@@ -101,7 +101,7 @@ class Observer:
 
         `live`: what was read of a Model's live traffic; None where nobody reads any."""
         self._client = client
-        self._mirror = mirror
+        self._caches = caches
         self._refusals = refusals
         self._slots = slots
         self._clock = clock
@@ -114,8 +114,8 @@ class Observer:
 
     def look(self, key: Key, without: str | None = None) -> Look:
         """What is known now, but for the refusal of `without`. No await in here: nothing may change before the plan."""
-        mirror = self._mirror
-        pods = mirror.pods.owned_by(key)
+        caches = self._caches
+        pods = caches.pods.owned_by(key)
         refusals = {target: text for target, text in self._refusals.texts(key).items() if target != without}
         claims = Asked(self._claims[key].fresh() if key in self._claims else {})
         events = Asked(self._events[key].fresh() if key in self._events else {}, self._stuck(pods))
@@ -123,23 +123,23 @@ class Observer:
             namespace=key[0],
             name=key[1],
             settings=self._settings,
-            model=next(iter(mirror.models.owned_by(key)), None),
-            versions=mirror.versions.owned_by(key),
-            upgrades=mirror.upgrades.owned_by(key),
-            deployments=mirror.deployments.owned_by(key),
+            model=next(iter(caches.models.owned_by(key)), None),
+            versions=caches.versions.owned_by(key),
+            upgrades=caches.upgrades.owned_by(key),
+            deployments=caches.deployments.owned_by(key),
             pods=pods,
-            services=mirror.services.owned_by(key),
-            slices=mirror.slices.owned_by(key),
-            config_maps=mirror.config_maps.owned_by(key),
-            routes=mirror.routes.owned_by(key),
+            services=caches.services.owned_by(key),
+            slices=caches.slices.owned_by(key),
+            config_maps=caches.config_maps.owned_by(key),
+            routes=caches.routes.owned_by(key),
             gateway_api=self._gateway_api(),
-            jobs=mirror.jobs.owned_by(key),
+            jobs=caches.jobs.owned_by(key),
             refusals=refusals,
             pod_events=events,
             claims=claims,
             live=self._live(key),
             may_start=self._slots.may_start(key),
-            neighbours=mirror.adapters.neighbours(key),
+            neighbours=caches.adapters.neighbours(key),
             mirrored=self._mirrored(key),
         )
         return Look(observed, claims, events)

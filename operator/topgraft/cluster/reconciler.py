@@ -11,17 +11,17 @@ from typing import Any
 
 from topgraft.api.model import Model, Rollout
 from topgraft.cluster import metrics
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.client import Client, StaleObject
 from topgraft.cluster.clock import Clock
 from topgraft.cluster.errors import Conflict, Gone, NotLeading, Refused, Stale, Unavailable
 from topgraft.cluster.kinds import BY_NAME, MODEL, OWNED, SERVICE, WRITTEN, Kind
-from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.observer import Look, Observer
 from topgraft.cluster.queue import Key, WorkQueue
 from topgraft.cluster.recorder import Recorder
 from topgraft.cluster.refusals import Refusals
 from topgraft.cluster.slots import Slots, runs
-from topgraft.governance.registry import Registration
+from topgraft.governance.mlflow import Registration
 from topgraft.rollout.comparison import Watch
 from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Plan, Switch, Write
 from topgraft.rollout.observed import Observed
@@ -45,7 +45,7 @@ class Reconciler:
     def __init__(
         self,
         client: Client,
-        mirror: Mirror,
+        caches: Caches,
         queue: WorkQueue,
         *,
         observer: Observer,
@@ -59,7 +59,7 @@ class Reconciler:
     ) -> None:
         """`watch`: told after each look whose live traffic is to be read. `register`: what MLflow is to show."""
         self._client = client
-        self._mirror = mirror
+        self._caches = caches
         self._queue = queue
         self._observer = observer
         self._recorder = recorder
@@ -211,7 +211,7 @@ class Reconciler:
 
     async def _apply(self, kind: Kind, body: dict[str, Any], guard: str | None, *, new: bool) -> None:
         if not new:
-            self._mirror.wrote(kind, await self._client.apply(kind, body, guard))
+            self._caches.wrote(kind, await self._client.apply(kind, body, guard))
             return
         obj, written = await self._client.create_owned(kind, body)
         if kind in WRITTEN:
@@ -220,7 +220,7 @@ class Reconciler:
                 await self._client.apply(kind, body)
             return
         if written:
-            self._mirror.wrote(kind, obj)
+            self._caches.wrote(kind, obj)
             return
         await self._see(kind, obj, body)
         raise LookAgain(f"{kind.name} {obj['metadata']['name']} is there already")
@@ -229,11 +229,11 @@ class Reconciler:
         answer = await self._client.apply_status(kind, body)
         if kind is MODEL:
             self._count_outcome(answer)
-        self._mirror.wrote(kind, answer)
+        self._caches.wrote(kind, answer)
 
     async def _switch(self, body: dict[str, Any], seen: str | None) -> None:
         try:
-            self._mirror.wrote(SERVICE, await self._client.switch(body, seen))
+            self._caches.wrote(SERVICE, await self._client.switch(body, seen))
         except StaleObject as stale:
             if stale.live is not None:
                 await self._see(SERVICE, stale.live, body)
@@ -244,19 +244,19 @@ class Reconciler:
         labels = {OWNED: body["metadata"]["labels"][OWNED]}
         if labels.items() - (live["metadata"].get("labels") or {}).items():
             live = await self._client.relabel(kind, live, labels)
-        self._mirror.read(kind, live)
+        self._caches.read(kind, live)
 
     async def _delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         left = await self._client.delete(kind, namespace, name, uid)
         if left is None:
-            self._mirror.deleted(kind, uid)
+            self._caches.deleted(kind, uid)
         else:
-            self._mirror.wrote(kind, left)
+            self._caches.wrote(kind, left)
 
     def _count_outcome(self, answer: dict[str, Any]) -> None:
         """Count a rollout when this write is the one that put it into the history."""
         after = Model.model_validate(answer).status.history
-        known = self._mirror.models.owned_by((answer["metadata"]["namespace"], answer["metadata"]["name"]))
+        known = self._caches.models.owned_by((answer["metadata"]["namespace"], answer["metadata"]["name"]))
         before = known[0].status.history if known else ()
         if after and after[:1] != before[:1]:
             metrics.ROLLOUTS.labels(after[0].outcome).inc()

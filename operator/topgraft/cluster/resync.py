@@ -8,10 +8,10 @@ import random
 from collections.abc import Sequence
 
 from topgraft.cluster import metrics
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.client import Client
 from topgraft.cluster.errors import ClusterError, Expired
 from topgraft.cluster.kinds import WATCHED, Kind
-from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.queue import Key
 
 log = logging.getLogger(__name__)
@@ -23,10 +23,10 @@ RETRY = 5.0
 
 
 class Resync:
-    def __init__(self, client: Client, mirror: Mirror, namespaces: Sequence[str]) -> None:
+    def __init__(self, client: Client, caches: Caches, namespaces: Sequence[str]) -> None:
         """No `namespaces`: the whole cluster."""
         self._client = client
-        self._mirror = mirror
+        self._caches = caches
         self._scopes: Sequence[str | None] = list(namespaces) or [None]
 
     async def fill(self) -> None:
@@ -73,8 +73,8 @@ class Resync:
                     version = list_version
                     for obj in objects:
                         listed.add(obj["metadata"]["uid"])
-                        touched |= self._mirror.listed(kind, obj, expect=expect)
+                        touched |= self._caches.listed(kind, obj, expect=expect)
             except Expired:
                 continue
-            return touched | self._mirror.sweep(kind, namespace, listed, version)
+            return touched | self._caches.sweep(kind, namespace, listed, version)
         raise Expired(f"the list of {kind.plural} expired three times before its end")

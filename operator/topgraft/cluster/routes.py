@@ -7,10 +7,10 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.client import Client
 from topgraft.cluster.errors import ClusterError, Refused
 from topgraft.cluster.kinds import HTTP_ROUTE
-from topgraft.cluster.mirror import Mirror
 from topgraft.rollout.routeview import GatewayApi
 
 log = logging.getLogger(__name__)
@@ -22,12 +22,12 @@ RETRY_SECONDS = 2.0
 
 
 class Routes:
-    """Keeps the mirror's HTTPRoutes current, and knows whether the cluster has such a kind at all."""
+    """Keeps the cached HTTPRoutes current, and knows whether the cluster has such a kind at all."""
 
-    def __init__(self, client: Client, mirror: Mirror, namespaces: Sequence[str], wake: Callable[[], None]) -> None:
+    def __init__(self, client: Client, caches: Caches, namespaces: Sequence[str], wake: Callable[[], None]) -> None:
         """`wake`: told when the Gateway API comes or goes. No `namespaces`: the whole cluster."""
         self._client = client
-        self._mirror = mirror
+        self._caches = caches
         self.scopes: Sequence[str | None] = list(namespaces) or [None]
         self._wake = wake
         self._unusable: dict[str | None, GatewayApi] = {}
@@ -56,7 +56,7 @@ class Routes:
                     pause = 0.0
                     async for event in self._client.watch(HTTP_ROUTE, scope, version, WATCH_SECONDS):
                         gone = event["type"] == "DELETED"
-                        self._mirror.watched(HTTP_ROUTE, event["object"], gone=gone)
+                        self._caches.watched(HTTP_ROUTE, event["object"], gone=gone)
             except ClusterError as error:
                 log.warning("the watch of HTTPRoutes ended: %s", error)
                 pause = RETRY_SECONDS
@@ -75,14 +75,14 @@ class Routes:
                 version = list_version
                 for obj in objects:
                     listed.add(obj["metadata"]["uid"])
-                    self._mirror.read(HTTP_ROUTE, obj)
+                    self._caches.read(HTTP_ROUTE, obj)
         except Refused as refusal:
             log.warning("cannot list HTTPRoutes: %s", refusal)
             self._found(scope, GatewayApi.FORBIDDEN)
             return None
-        self._mirror.sweep(HTTP_ROUTE, scope, listed, version)
+        self._caches.sweep(HTTP_ROUTE, scope, listed, version)
         # What was written between two watches is in the list, and on no watch.
-        self._mirror.echoes.heard((HTTP_ROUTE, scope), version)
+        self._caches.echoes.heard((HTTP_ROUTE, scope), version)
         self._found(scope, GatewayApi.READY)
         return version
 

@@ -11,10 +11,10 @@ from typing import TypeVar
 import aiohttp
 
 from topgraft.cluster import metrics
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.clock import Clock, elapsed
 from topgraft.cluster.exposition import UnreadableError, parse
 from topgraft.cluster.fetch import FetchError, fetch, session
-from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.prometheus import Prometheus, QueryError, Scope
 from topgraft.cluster.queue import Key
 from topgraft.rollout.comparison import BASELINE_WINDOWS, Watch
@@ -106,8 +106,8 @@ def _append(kept: list[tuple[datetime, Sampled]], time: datetime, one: Sampled, 
 class Sampler:
     """One task per watched Model: a slow pod of one delays no other, and nothing is done for a Model at rest."""
 
-    def __init__(self, mirror: Mirror, wake: Callable[[Key], None], clock: Clock, prometheus_url: str | None) -> None:
-        self._mirror = mirror
+    def __init__(self, caches: Caches, wake: Callable[[Key], None], clock: Clock, prometheus_url: str | None) -> None:
+        self._caches = caches
         self._wake = wake
         self._clock = clock
         self._url = prometheus_url
@@ -179,7 +179,7 @@ class Sampler:
             self._wake(key)
 
     async def _scrape(self, key: Key, version: str, series: Series, path: str) -> None:
-        pods = [pod for pod in self._mirror.pods.owned_by(key) if _serves(pod, version)]
+        pods = [pod for pod in self._caches.pods.owned_by(key) if _serves(pod, version)]
         read: dict[str, Counters] = {}
         errors: list[str] = []
 

@@ -1,4 +1,4 @@
-"""kopf's watches: they only tell the mirror what they saw."""
+"""kopf's watches: they only tell the caches what they saw."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import kopf
 from kubernetes.aio.client import ApiClient
 
 from topgraft.cluster.cache import Object
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.kinds import SMALL_PAGE, WATCHED, Kind
-from topgraft.cluster.mirror import Mirror
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-def registry(mirror: Mirror, api: ApiClient) -> kopf.OperatorRegistry:
+def registry(caches: Caches, api: ApiClient) -> kopf.OperatorRegistry:
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -88,24 +88,24 @@ def registry(mirror: Mirror, api: ApiClient) -> kopf.OperatorRegistry:
         )
 
     for kind in WATCHED:
-        _register(kind, mirror, handlers)
+        _register(kind, caches, handlers)
     return handlers
 
 
-def _register(kind: Kind, mirror: Mirror, handlers: kopf.OperatorRegistry) -> None:
+def _register(kind: Kind, caches: Caches, handlers: kopf.OperatorRegistry) -> None:
     @kopf.on.event(kind.group, kind.version, kind.plural, id=f"observe-{kind.plural}", registry=handlers)
     async def observe(event: kopf.RawEvent, **_: Any) -> None:
-        mirror.watched(kind, cast(Object, event["object"]), gone=event["type"] == "DELETED")
+        caches.watched(kind, cast(Object, event["object"]), gone=event["type"] == "DELETED")
 
 
-async def run(mirror: Mirror, api: ApiClient, namespaces: Sequence[str], started: asyncio.Event) -> None:
+async def run(caches: Caches, api: ApiClient, namespaces: Sequence[str], started: asyncio.Event) -> None:
     """Watch until cancelled; `started` is set when kopf has taken over the process's signals.
 
     Raises when a watch dies for good. kopf cancels every task that is created after it started: what must outlive it
     is created before.
     """
     await kopf.operator(
-        registry=registry(mirror, api),
+        registry=registry(caches, api),
         settings=settings(),
         standalone=True,
         clusterwide=not namespaces,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from topgraft.governance.registry import Registration
+from topgraft.governance.mlflow import Registration
 from topgraft.rollout.comparison import Watch
 
 Body = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check
-from topgraft.rollout import branchstatus, checkstatus, defect, gate, live, registering, routing, submissions, verdicts
+from topgraft.rollout import branchstatus, checkstatus, defect, gate, live, mlflow, routing, submissions, verdicts
 from topgraft.rollout.aliases import alias_says, alias_status
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
@@ -32,7 +32,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
     checks = checkstatus.model_checks(at)
     # While a gate holds a rollout the Model is as well as what serves: nothing is wrong with it, nothing moves.
     summary = ready_says(steady(at) if step.held else step)
-    beside = (*live.notices(at), *registering.says(at))
+    beside = (*live.notices(at), *mlflow.says(at))
     said = (*summary, *_traffic(at, ready), *_notices(at, step), *_verification(at, checks), *beside)
     running = _rollout(at, step)
     body = {
@@ -64,7 +64,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         if at.serving
         else None,
         "lastHandledRetryAt": model.metadata.annotations.get(RETRY_AT, "")[:1024] or None,
-        "mlflow": registering.model_row(at),
+        "mlflow": mlflow.model_row(at),
         "history": _history(at, step, running) or None,
     }
     return without_nulls(body)

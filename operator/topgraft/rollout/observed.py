@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.governance.mlflow import Mirrored
 from topgraft.governance.peft import Neighbours
-from topgraft.governance.registry import Mirrored
 from topgraft.rollout.routeview import GatewayApi, HTTPRoute
 from topgraft.rollout.traffic import Traffic
 from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, Job, PersistentVolumeClaim, Pod, Service

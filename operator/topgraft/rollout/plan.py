@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from topgraft.rollout import condemned, defect, live, registering, routing, sandbox
+from topgraft.rollout import condemned, defect, live, mlflow, routing, sandbox
 from topgraft.rollout.aliases import alias_events
 from topgraft.rollout.checkstatus import report_event
 from topgraft.rollout.children import children
@@ -34,7 +34,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     if model.metadata.deletion_timestamp is not None:
         return Plan()
     at = Situation(observed, model, now)
-    return replace(_decide(at), watch=live.watch(at), registration=registering.due(at))
+    return replace(_decide(at), watch=live.watch(at), registration=mlflow.due(at))
 
 
 def _decide(at: Situation) -> Plan:

@@ -11,7 +11,7 @@ from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.api.verification import Verification
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.submissions import submitted
-from topgraft.rollout import condemned, defect, health, live, peft, quick, registering, verification, verifying
+from topgraft.rollout import condemned, defect, health, live, mlflow, peft, quick, verification, verifying
 from topgraft.rollout.bake import Judgement
 from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive
@@ -48,7 +48,7 @@ class Situation:
     model: Model
     now: datetime
 
-    registration = cached_property(registering.wanted)
+    registration = cached_property(mlflow.wanted)
 
     @cached_property
     def versions(self) -> dict[str, ModelVersion]:

@@ -8,7 +8,7 @@ from typing import Any
 from topgraft.api.modelversion import ModelVersion
 from topgraft.governance import lineage
 from topgraft.governance.codes import TRAINED
-from topgraft.rollout import condemned, peft, registering, submissions, training
+from topgraft.rollout import condemned, mlflow, peft, submissions, training
 from topgraft.rollout.conditions import Says, rfc3339, stamp, truth
 from topgraft.rollout.content import wire
 from topgraft.rollout.contract import artifact_digest
@@ -26,7 +26,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
     """A version's status. None while it is a candidate without news: nothing is written before there is something."""
     old, name = version.status, version.metadata.name
     news = submissions.news(at, version) or training.news(at, version) or bool(version.spec.artifact.adapters)
-    news = news or registering.news(at, version)
+    news = news or mlflow.news(at, version)
     told = old.observed_generation == version.metadata.generation and not news
     if name not in at.involved and told and _at_rest(at, version):
         return None
@@ -49,7 +49,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
         "requirements": list(old.requirements) or None,
         "adapters": peft.rows(at, version) or None,
         "headConversion": _head(at, version, failing is not None),
-        "mlflow": registering.version_row(at, version),
+        "mlflow": mlflow.version_row(at, version),
         "failure": _failure(at, step, version, failing is not None),
         "submissions": submissions.version_records(at, version) or None,
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.kinds import MODEL, MODEL_VERSION
-from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.queue import Key
 
 A, B, BASE = ("team", "a"), ("team", "b"), ("team", "llama")
@@ -15,7 +15,7 @@ A, B, BASE = ("team", "a"), ("team", "b"), ("team", "llama")
 class Stage:
     def __init__(self) -> None:
         self.woken: list[Key] = []
-        self.mirror = Mirror(self.woken.append)
+        self.caches = Caches(self.woken.append)
         self._version = 0
 
     def model(self, key: Key, *, gone: bool = False) -> set[Key]:
@@ -35,11 +35,11 @@ class Stage:
         meta = {"name": name, "namespace": key[0], "uid": f"{key[0]}/{name}", "creationTimestamp": time}
         meta["resourceVersion"] = str(self._version)
         obj = {"apiVersion": "topgraft.dev/v1alpha1", "kind": kind.name, "metadata": meta, "spec": spec}
-        self.mirror.watched(kind, obj, gone=gone)
+        self.caches.watched(kind, obj, gone=gone)
         return set(self.woken)
 
     def holder(self, key: Key, name: str) -> str:
-        return self.mirror.adapters.neighbours(key).holders[name]
+        return self.caches.adapters.neighbours(key).holders[name]
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def test_versions_of_one_model_share_their_names_and_other_namespaces_have_their
 def test_a_base_model_wakes_the_models_whose_adapters_are_for_it(stage: Stage) -> None:
     stage.version(A, "a-1", 1, "sql")
     stage.version(A, "a-2", 2, "chat", base="mistral")
-    assert stage.mirror.adapters.neighbours(A).models == {}
+    assert stage.caches.adapters.neighbours(A).models == {}
     assert stage.model(BASE) == {BASE, A}
-    assert set(stage.mirror.adapters.neighbours(A).models) == {"llama"}
+    assert set(stage.caches.adapters.neighbours(A).models) == {"llama"}
     assert stage.model(BASE, gone=True) == {BASE, A}
     assert stage.version(A, "a-1", 1, "sql", gone=True) == {A}
     assert stage.model(BASE) == {BASE}
@@ -80,9 +80,9 @@ def test_a_base_model_wakes_the_models_whose_adapters_are_for_it(stage: Stage) -
 def test_models_without_adapters_cost_nothing(stage: Stage) -> None:
     for index in range(20):
         stage.version(("team", f"m{index}"), f"m{index}-1", 1)
-    assert vars(stage.mirror.adapters)["_names"] == {}
-    assert vars(stage.mirror.adapters)["_bases"] == {}
+    assert vars(stage.caches.adapters)["_names"] == {}
+    assert vars(stage.caches.adapters)["_bases"] == {}
     stage.version(A, "a-1", 1, "sql")
     stage.version(A, "a-1", 1, "sql", gone=True)
     for kept in ("_names", "_bases", "_holders", "_users"):
-        assert vars(stage.mirror.adapters)[kept] == {}
+        assert vars(stage.caches.adapters)[kept] == {}

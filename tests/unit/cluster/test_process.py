@@ -10,11 +10,11 @@ from fakeapi import FakeApi
 from prometheus_client import REGISTRY
 from topgraft import cli
 from topgraft.cluster import echo
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.health import ClusterMetrics, Health, serve
 from topgraft.cluster.kinds import POD
 from topgraft.cluster.lease import Elector
 from topgraft.cluster.logs import JsonFormatter, TextFormatter
-from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.queue import WorkQueue
 
 
@@ -56,9 +56,9 @@ def test_text_shows_the_fields_too() -> None:
 
 
 async def test_probes_and_metrics(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    mirror = Mirror(lambda key: None)
+    caches = Caches(lambda key: None)
     elector = Elector(api.client(), "ns", "topgraft", "host")
-    health, metrics = Health(elector, mirror), ClusterMetrics(mirror, WorkQueue())
+    health, metrics = Health(elector, caches), ClusterMetrics(caches, WorkQueue())
     runner = await serve(health, metrics, "127.0.0.1", 0)
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
@@ -75,7 +75,7 @@ async def test_probes_and_metrics(api: FakeApi, monkeypatch: pytest.MonkeyPatch)
             elector.standing_by = False
             health.filled = True
             assert (await get("/readyz"))[0] == 200
-            mirror.echoes.expect(POD, 5)
+            caches.echoes.expect(POD, 5)
             monkeypatch.setattr(echo, "PATIENCE", -1.0)
             code, text = await get("/healthz")
             assert (code, "brought nothing" in text) == (503, True)

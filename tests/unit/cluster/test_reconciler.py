@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from fakeapi import FakeApi, Fault, Object, eventually, status
 from topgraft.cluster import observer, refusals
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.client import Client
 from topgraft.cluster.clock import Clock
 from topgraft.cluster.kinds import MODEL, POD, SERVICE
-from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.observer import Observer
 from topgraft.cluster.queue import WorkQueue
 from topgraft.cluster.reconciler import Planner, Reconciler
@@ -70,14 +70,14 @@ class Loop:
     def __init__(self, api: FakeApi, plan: Planner, client: Client) -> None:
         self.api = api
         self.queue = WorkQueue()
-        self.mirror = Mirror(self.queue.add)
+        self.caches = Caches(self.queue.add)
         self.refusals = Refusals()
         self.recorder = Recorder(client, "test")
-        slots = Slots(None, None, self.mirror.models)
+        slots = Slots(None, None, self.caches.models)
         parts = {"refusals": self.refusals, "slots": slots, "clock": Clock()}
-        looks = Observer(client, self.mirror, settings=Settings(image="i"), **parts)
+        looks = Observer(client, self.caches, settings=Settings(image="i"), **parts)
         self.reconciler = Reconciler(
-            client, self.mirror, self.queue, observer=looks, recorder=self.recorder, plan=plan, **parts
+            client, self.caches, self.queue, observer=looks, recorder=self.recorder, plan=plan, **parts
         )
 
     def writes(self) -> list[str]:
@@ -94,7 +94,7 @@ async def running(
     loop = Loop(api, planner, api.client(may_write))
     api.objects[MODEL_PATH] = MODEL_OBJECT
     worker = asyncio.create_task(loop.reconciler.work())
-    loop.mirror.watched(MODEL, MODEL_OBJECT, gone=False)
+    loop.caches.watched(MODEL, MODEL_OBJECT, gone=False)
     yield loop
     loop.queue.close()
     await worker
@@ -113,9 +113,9 @@ async def test_the_next_turn_sees_what_the_last_one_wrote_without_the_watch(api:
 
     async with running(api, plan) as loop:
         await eventually(lambda: seen == [0, 1] and idle(loop)())
-        assert loop.mirror.echoes.silence() > 0, "the watch owes the echo"
-        loop.mirror.watched(POD, api.objects["/api/v1/namespaces/ns/pods/p"], gone=False)
-        assert loop.mirror.echoes.silence() == 0
+        assert loop.caches.echoes.silence() > 0, "the watch owes the echo"
+        loop.caches.watched(POD, api.objects["/api/v1/namespaces/ns/pods/p"], gone=False)
+        assert loop.caches.echoes.silence() == 0
         await eventually(idle(loop))
         assert seen == [0, 1], "the echo of an own write is no news"
 
@@ -186,7 +186,7 @@ async def test_a_refused_switch_tells_no_event_and_waits_for_its_next_try(
         assert len(plans) < 20
         assert said(loop) == 0
         full[0] = False
-        await eventually(lambda: bool(loop.mirror.services.owned_by(KEY)))
+        await eventually(lambda: bool(loop.caches.services.owned_by(KEY)))
         assert said(loop) == 1, "told with the write that made it true"
 
 
@@ -314,8 +314,8 @@ async def test_the_events_of_stuck_pods_are_read_and_of_others_not(api: FakeApi)
         return Plan()
 
     async with running(api, plan) as loop:
-        loop.mirror.watched(POD, pod("stuck", "Pending"), gone=False)
-        loop.mirror.watched(POD, pod("fine", "Running"), gone=False)
+        loop.caches.watched(POD, pod("stuck", "Pending"), gone=False)
+        loop.caches.watched(POD, pod("fine", "Running"), gone=False)
         await eventually(lambda: said[-1:] == [{"stuck": "FailedMount: new", "fine": ""}])
     reads = [path for method, path in api.requests if "/events" in path]
     assert len(reads) == 1
@@ -377,7 +377,7 @@ async def test_a_plan_that_fails_is_tried_again_and_stops_nobody_else(
 
     other = {**MODEL_OBJECT, "metadata": {**MODEL_OBJECT["metadata"], "name": "n", "uid": "other"}}
     async with running(api, plan) as loop:
-        loop.mirror.watched(MODEL, other, gone=False)
+        loop.caches.watched(MODEL, other, gone=False)
         await eventually(lambda: calls.count("m") == 4)
     assert calls.index("n") < 3, "the other Model's turn comes before the third try"
     told_of = [record.__dict__.get("model") for record in caplog.records if record.exc_info]
@@ -407,8 +407,8 @@ async def test_a_deletion_is_done_once_for_exactly_the_object_meant(api: FakeApi
 
     async with running(api, plan) as loop:
         api.requests.clear()
-        loop.mirror.watched(POD, live, gone=False)
-        await eventually(lambda: not loop.mirror.pods.owned_by(KEY) and idle(loop)())
+        loop.caches.watched(POD, live, gone=False)
+        await eventually(lambda: not loop.caches.pods.owned_by(KEY) and idle(loop)())
         assert loop.writes() == ["DELETE /api/v1/namespaces/ns/pods/p"]
 
 

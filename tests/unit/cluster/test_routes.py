@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 from fakeapi import FakeApi, Object, eventually, status
 from topgraft.cluster import routes
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.errors import Expired, Unavailable
 from topgraft.cluster.kinds import HTTP_ROUTE
-from topgraft.cluster.mirror import Mirror
 from topgraft.cluster.queue import Key
 from topgraft.cluster.routes import Routes
 from topgraft.rollout.routeview import GatewayApi
@@ -55,24 +55,24 @@ class Cluster:
         return response
 
 
-def made(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> tuple[Cluster, Mirror, Routes, list[Key], list[bool]]:
+def made(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> tuple[Cluster, Caches, Routes, list[Key], list[bool]]:
     monkeypatch.setattr(routes, "ABSENT_SECONDS", 0.02)
     monkeypatch.setattr(routes, "RETRY_SECONDS", 0.02)
     woken: list[Key] = []
     told: list[bool] = []
-    mirror = Mirror(woken.append, by_namespace=True)
-    return Cluster(api), mirror, Routes(api.client(), mirror, ["ns"], lambda: told.append(True)), woken, told
+    caches = Caches(woken.append, by_namespace=True)
+    return Cluster(api), caches, Routes(api.client(), caches, ["ns"], lambda: told.append(True)), woken, told
 
 
-def names(mirror: Mirror) -> list[str]:
-    return sorted(one.name for one in mirror.routes.owned_by(M))
+def names(caches: Caches) -> list[str]:
+    return sorted(one.name for one in caches.routes.owned_by(M))
 
 
 async def test_lists_and_events_reach_the_mirror(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster, mirror, watched, woken, told = made(api, monkeypatch)
+    cluster, caches, watched, woken, told = made(api, monkeypatch)
     api.objects[f"{LIST}/namespaces/ns/httproutes/kept"] = route("kept", 50)
     await watched.fill()
-    assert (watched.state, names(mirror), told) == (GatewayApi.READY, ["kept"], [True])
+    assert (watched.state, names(caches), told) == (GatewayApi.READY, ["kept"], [True])
     woken.clear()
     cluster.events += [
         {"type": "ADDED", "object": route("new", 101)},
@@ -82,25 +82,25 @@ async def test_lists_and_events_reach_the_mirror(api: FakeApi, monkeypatch: pyte
     following = asyncio.create_task(watched.follow("ns"))
     api.objects.clear()
     api.objects[f"{LIST}/namespaces/ns/httproutes/new"] = route("new", 102, weight=5)
-    await eventually(lambda: names(mirror) == ["new"])
-    assert mirror.routes.owned_by(M)[0].weight("m") == 5
+    await eventually(lambda: names(caches) == ["new"])
+    assert caches.routes.owned_by(M)[0].weight("m") == 5
     assert woken
     api.objects.clear()
     api.version = 200
     # Each watch begins with a list: a deletion that none of them told is seen by the next.
-    await eventually(lambda: names(mirror) == [])
+    await eventually(lambda: names(caches) == [])
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
 
 
 async def test_a_write_between_two_watches_is_owed_by_none(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, mirror, watched, *_ = made(api, monkeypatch)
-    mirror.wrote(HTTP_ROUTE, route("new", 90))
+    _, caches, watched, *_ = made(api, monkeypatch)
+    caches.wrote(HTTP_ROUTE, route("new", 90))
     api.objects[f"{LIST}/namespaces/ns/httproutes/new"] = route("new", 90)
-    assert mirror.echoes._owed[HTTP_ROUTE, "ns"]
+    assert caches.echoes._owed[HTTP_ROUTE, "ns"]
     await watched.fill()
-    assert not mirror.echoes._owed[HTTP_ROUTE, "ns"]
+    assert not caches.echoes._owed[HTTP_ROUTE, "ns"]
 
 
 async def test_the_kind_may_come_later_and_go_again(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,8 +78,8 @@ class Bench:
     def __init__(self, prometheus: str | None = None) -> None:
         self.pods: list[Pod] = []
         self.woken: list[Any] = []
-        mirror = SimpleNamespace(pods=SimpleNamespace(owned_by=lambda key: tuple(self.pods) if key == KEY else ()))
-        self.sampler = Sampler(mirror, self.woken.append, Clock(), prometheus)  # type: ignore[arg-type]
+        caches = SimpleNamespace(pods=SimpleNamespace(owned_by=lambda key: tuple(self.pods) if key == KEY else ()))
+        self.sampler = Sampler(caches, self.woken.append, Clock(), prometheus)  # type: ignore[arg-type]
 
     def watch(self, *versions: str, **more: Any) -> None:
         metrics = more.pop("metrics", LiveMetrics(source="Pods"))
@@ -270,8 +270,8 @@ async def test_one_slow_pod_delays_neither_another_model_nor_the_event_loop(benc
         bench.pods = [pod(slow)]
         bench.watch("digits-1")
         other = ("team", "other")
-        mirror = SimpleNamespace(owned_by=lambda key: (pod(quick),) if key == other else tuple(bench.pods))
-        bench.sampler._mirror = SimpleNamespace(pods=mirror)  # type: ignore[assignment]
+        caches = SimpleNamespace(owned_by=lambda key: (pod(quick),) if key == other else tuple(bench.pods))
+        bench.sampler._caches = SimpleNamespace(pods=caches)  # type: ignore[assignment]
         bench.sampler.watch(other, Watch(LiveMetrics(source="Pods"), Limits(window_seconds=1), ("digits-1",)))
         began = time.monotonic()
         await eventually(lambda: len(getattr(bench.sampler.live(other).get("digits-1"), "samples", ())) > 3)

@@ -17,8 +17,8 @@ from typing import Any
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
+from topgraft.governance.mlflow import Mirrored
 from topgraft.governance.peft import Neighbours
-from topgraft.governance.registry import Mirrored
 from topgraft.rollout import views
 from topgraft.rollout.conditions import rfc3339
 from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Event, Plan, Switch

@@ -67,7 +67,7 @@ def _cache(view: type[View], owner_of: Callable[[Object], Key | None]) -> Cache[
     return Cache(lambda obj: view.model_validate(_slim(obj)), owner_of)
 
 
-class Mirror:
+class Caches:
     """The caches of all kinds. Whatever changes one wakes the Model that it belongs to."""
 
     def __init__(self, wake: Callable[[Key], None], *, by_namespace: bool = False) -> None:
@@ -86,7 +86,7 @@ class Mirror:
         self.routes = _cache(HTTPRoute, _by_label)
         self.adapters = AdapterNames(self.models)
         self.jobs = _cache(Job, _by_label)
-        self._caches: dict[Kind, Cache[Any]] = {
+        self._by_kind: dict[Kind, Cache[Any]] = {
             MODEL: self.models,
             MODEL_VERSION: self.versions,
             ADAPTER_UPGRADE: self.upgrades,
@@ -103,28 +103,28 @@ class Mirror:
         """Take in an event of the watch."""
         uid, version = obj["metadata"]["uid"], version_of(obj)
         self.echoes.heard(self._watch_of(kind, obj), version)
-        touched = self._caches[kind].forget(uid, version) if gone else self._caches[kind].observe(obj)
+        touched = self._by_kind[kind].forget(uid, version) if gone else self._by_kind[kind].observe(obj)
         self._wake_all(kind, touched)
 
     def wrote(self, kind: Kind, obj: Object) -> None:
         """Take in the answer to an own write: the next turn must not wait for the watch to see it."""
-        touched = self._caches[kind].observe(obj)
+        touched = self._by_kind[kind].observe(obj)
         if touched:
             self.echoes.expect(self._watch_of(kind, obj), version_of(obj))
         self._wake_all(kind, touched)
 
     def read(self, kind: Kind, obj: Object) -> None:
         """Take in a live read."""
-        self._wake_all(kind, self._caches[kind].observe(obj))
+        self._wake_all(kind, self._by_kind[kind].observe(obj))
 
     def deleted(self, kind: Kind, uid: str) -> None:
         """Take in that an own deletion is done."""
-        cache = self._caches[kind]
+        cache = self._by_kind[kind]
         self._wake_all(kind, cache.forget(uid, cache.version(uid) or 0))
 
     def listed(self, kind: Kind, obj: Object, *, expect: bool) -> set[Key]:
         """Take in an object of a full list. With `expect` the watch must deliver what it had not shown yet."""
-        touched = self._caches[kind].observe(obj)
+        touched = self._by_kind[kind].observe(obj)
         if touched and expect:
             self.echoes.expect(self._watch_of(kind, obj), version_of(obj))
         self._wake_all(kind, touched)
@@ -132,7 +132,7 @@ class Mirror:
 
     def sweep(self, kind: Kind, namespace: str | None, listed: set[str], version: int) -> set[Key]:
         """Drop what a full list (of one namespace, or of all) at `version` no longer has."""
-        touched = self._caches[kind].sweep(listed, version, namespace)
+        touched = self._by_kind[kind].sweep(listed, version, namespace)
         self._wake_all(kind, touched)
         return touched
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from topgraft.api.modelversion import ModelVersion
-from topgraft.governance.registry import Outcome, Registration, record
+from topgraft.governance.mlflow import Outcome, Registration, record
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.content import wire
 from topgraft.rollout.derive import content_of

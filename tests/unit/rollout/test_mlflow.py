@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from topgraft.governance.registry import MAX_VALUE, Mirrored, Outcome, Registration
+from topgraft.governance.mlflow import MAX_VALUE, Mirrored, Outcome, Registration
 
 from .world import MODEL, World
 

@@ -12,7 +12,7 @@ from typing import NoReturn, Protocol
 from topgraft.cluster import metrics
 from topgraft.cluster.clock import elapsed
 from topgraft.cluster.queue import Key
-from topgraft.governance.registry import Mirrored, Outcome, Registration
+from topgraft.governance.mlflow import Mirrored, Outcome, Registration
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 300.0
 
 
-class RegistryError(Exception):
+class MlflowError(Exception):
     """The registry does not show what it should. `everybody`: it serves nobody now, so nobody asks until a pause is
     over; else it is this Model that it refuses."""
 
@@ -31,12 +31,12 @@ class RegistryError(Exception):
 
 
 class Sync(Protocol):
-    """Makes the registry show a registration; returns record name → number. Blocks; raises RegistryError."""
+    """Makes the registry show a registration; returns record name → number. Blocks; raises MlflowError."""
 
     def __call__(self, wanted: Registration, /) -> dict[str, str]: ...
 
 
-class Registry:
+class MlflowMirror:
     """One thread asks. What a look wants replaces what an earlier one of the same Model wanted."""
 
     def __init__(self, wake: Callable[[Key], None], *, configured: bool) -> None:
@@ -92,12 +92,12 @@ class Registry:
         wanted = self._wanted[key]
         try:
             versions = await self._in_thread(wanted)
-        except RegistryError as error:
+        except MlflowError as error:
             self._fail(key, wanted, error)
         except Exception as error:
             # A library of others, over the network: whatever it raises is told and tried again, and ends nothing.
             log.warning("mirroring failed: %s", error, extra={"namespace": key[0], "model": key[1]}, exc_info=True)
-            self._fail(key, wanted, RegistryError("MlflowRefused", f"{type(error).__name__}: see the operator's log"))
+            self._fail(key, wanted, MlflowError("MlflowRefused", f"{type(error).__name__}: see the operator's log"))
         else:
             metrics.MIRRORINGS.labels("ok").inc()
             self._failures.pop(None, None)
@@ -106,7 +106,7 @@ class Registry:
                 del self._wanted[key]
             self._tell(key, Outcome(wanted.digest, versions))
 
-    def _fail(self, key: Key, wanted: Registration, error: RegistryError) -> None:
+    def _fail(self, key: Key, wanted: Registration, error: MlflowError) -> None:
         metrics.MIRRORINGS.labels("error").inc()
         scope = None if error.everybody else key
         failures = self._failures[scope] = self._failures.get(scope, 0) + 1
@@ -153,4 +153,4 @@ class Registry:
 def unavailable() -> NoReturn:
     """The registry serves nobody. Its words have addresses and ports in them, which a condition must not."""
     text = "the MLflow server cannot be reached, or fails: rollouts go on, it is tried again"
-    raise RegistryError("MlflowUnreachable", text, everybody=True)
+    raise MlflowError("MlflowUnreachable", text, everybody=True)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from topgraft.cluster.caches import Caches
 from topgraft.cluster.kinds import (
     ADAPTER_UPGRADE,
     CONFIG_MAP,
@@ -17,7 +18,6 @@ from topgraft.cluster.kinds import (
     WATCHED,
     Kind,
 )
-from topgraft.cluster.mirror import Mirror
 
 SPECS: dict[Kind, dict[str, Any]] = {
     MODEL: {"modelTypeId": "t"},
@@ -39,7 +39,7 @@ SPECS: dict[Kind, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", WATCHED, ids=lambda kind: kind.name)
 def test_only_the_operators_own_annotations_are_kept(kind: Kind) -> None:
-    mirror = Mirror(lambda key: None)
+    caches = Caches(lambda key: None)
     obj = {
         "metadata": {
             "name": "m",
@@ -52,8 +52,8 @@ def test_only_the_operators_own_annotations_are_kept(kind: Kind) -> None:
         },
         "spec": SPECS[kind],
     }
-    mirror.watched(kind, obj, gone=False)
-    (view,) = mirror._caches[kind].owned_by(("ns", "m"))
+    caches.watched(kind, obj, gone=False)
+    (view,) = caches._by_kind[kind].owned_by(("ns", "m"))
     assert view.metadata.annotations == {"topgraft.dev/applied": "a"}
     assert obj["metadata"]["annotations"].keys() != view.metadata.annotations.keys(), "the caller's object is its own"
     if kind is DEPLOYMENT:

@@ -1,4 +1,4 @@
-"""The worker that keeps the registry: one at a time, the newest wish counts, and no failure ends anything."""
+"""The worker that keeps the mirror: one at a time, the newest wish counts, and no failure ends anything."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import pytest
-from topgraft.cluster import registry as module
+from topgraft.cluster import mlflow as module
+from topgraft.cluster.mlflow import MlflowError, MlflowMirror, unavailable
 from topgraft.cluster.queue import Key
-from topgraft.cluster.registry import Registry, RegistryError, unavailable
-from topgraft.governance.registry import Record, Registration
+from topgraft.governance.mlflow import Record, Registration
 
 A, B = ("team", "a"), ("team", "b")
 
@@ -24,8 +24,8 @@ def wish(key: Key, *versions: str, serving: str | None = None) -> Registration:
 class Stage:
     def __init__(self) -> None:
         self.woken: list[Key] = []
-        self.registry = Registry(self.woken.append, configured=True)
-        self.registry.sync = self.sync
+        self.mirror = MlflowMirror(self.woken.append, configured=True)
+        self.mirror.sync = self.sync
         self.synced: list[Registration] = []
         self.fault: Callable[[], object] = lambda: None
         self.hold = threading.Event()
@@ -43,7 +43,7 @@ class Stage:
                 await asyncio.sleep(0.005)
 
     def error(self, key: Key) -> str:
-        outcome = self.registry.mirrored(key).outcome
+        outcome = self.mirror.mirrored(key).outcome
         return outcome.error[0] if outcome and outcome.error else ""
 
 
@@ -51,7 +51,7 @@ class Stage:
 async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.05)
     made = Stage()
-    running = asyncio.create_task(made.registry.run())
+    running = asyncio.create_task(made.mirror.run())
     yield made
     made.hold.set()
     running.cancel()
@@ -60,34 +60,34 @@ async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
 
 
 async def test_an_outcome_wakes_the_model_and_is_forgotten_once_it_is_told(stage: Stage) -> None:
-    stage.registry.register(A, wish(A, "v1", serving="v1"))
+    stage.mirror.register(A, wish(A, "v1", serving="v1"))
     await stage.until(lambda: stage.woken == [A])
-    outcome = stage.registry.mirrored(A).outcome
+    outcome = stage.mirror.mirrored(A).outcome
     assert outcome is not None
     assert (outcome.digest, outcome.versions) == (wish(A, "v1", serving="v1").digest, {"v1": "1"})
-    stage.registry.register(A, wish(A, "v1", serving="v1"))
+    stage.mirror.register(A, wish(A, "v1", serving="v1"))
     await asyncio.sleep(0.05)
     assert len(stage.synced) == 1, "the status is not written yet: nothing is asked again"
-    stage.registry.register(A, None)
-    assert stage.registry.mirrored(A).outcome is None
+    stage.mirror.register(A, None)
+    assert stage.mirror.mirrored(A).outcome is None
 
 
 async def test_the_newest_wish_counts(stage: Stage) -> None:
     stage.hold.clear()
-    stage.registry.register(A, wish(A, "v1"))
+    stage.mirror.register(A, wish(A, "v1"))
     await asyncio.sleep(0.02)
     for name in ("v2", "v3", "v4"):
-        stage.registry.register(A, wish(A, "v1", name))
+        stage.mirror.register(A, wish(A, "v1", name))
     stage.hold.set()
     await stage.until(lambda: len(stage.synced) == 2)
     assert [record.name for record in stage.synced[-1].records] == ["v1", "v4"]
-    await stage.until(lambda: (o := stage.registry.mirrored(A).outcome) and o.digest == wish(A, "v1", "v4").digest)
+    await stage.until(lambda: (o := stage.mirror.mirrored(A).outcome) and o.digest == wish(A, "v1", "v4").digest)
 
 
 async def test_an_outage_is_told_to_all_that_wait_and_asked_about_by_one(stage: Stage) -> None:
     stage.fault = unavailable
     for key in (A, B):
-        stage.registry.register(key, wish(key, "v1"))
+        stage.mirror.register(key, wish(key, "v1"))
     await stage.until(lambda: stage.error(A) and stage.error(B))
     assert stage.error(A) == stage.error(B) == "MlflowUnreachable"
     assert len(stage.synced) == 1
@@ -100,14 +100,14 @@ async def test_an_outage_is_told_to_all_that_wait_and_asked_about_by_one(stage: 
 async def test_a_refusal_of_one_model_holds_up_no_other(stage: Stage) -> None:
     def refuse() -> None:
         if stage.synced[-1].owner == "team/a":
-            raise RegistryError("RegisteredModelTaken", "it is another's")
+            raise MlflowError("RegisteredModelTaken", "it is another's")
 
     stage.fault = refuse
-    stage.registry.register(A, wish(A, "v1"))
-    stage.registry.register(B, wish(B, "v1"))
-    await stage.until(lambda: (o := stage.registry.mirrored(B).outcome) and not o.error)
+    stage.mirror.register(A, wish(A, "v1"))
+    stage.mirror.register(B, wish(B, "v1"))
+    await stage.until(lambda: (o := stage.mirror.mirrored(B).outcome) and not o.error)
     assert stage.error(A) == "RegisteredModelTaken"
-    stage.registry.register(A, None)
+    stage.mirror.register(A, None)
     asked = len(stage.synced)
     await asyncio.sleep(0.2)
     assert len(stage.synced) == asked, "nobody wants it any more"
@@ -118,7 +118,7 @@ async def test_whatever_the_library_raises_is_told_and_tried_again(stage: Stage)
         raise KeyError("a bug of others")
 
     stage.fault = burst
-    stage.registry.register(A, wish(A, "v1"))
+    stage.mirror.register(A, wish(A, "v1"))
     await stage.until(lambda: stage.error(A) == "MlflowRefused")
     stage.fault = lambda: None
     await stage.until(lambda: not stage.error(A))
@@ -127,10 +127,10 @@ async def test_whatever_the_library_raises_is_told_and_tried_again(stage: Stage)
 async def test_pauses_grow_to_a_limit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAUSE_SECONDS", 5.0)
     monkeypatch.setattr(module, "elapsed", lambda: 0.0)
-    stage.registry._wanted[A] = wish(A)
+    stage.mirror._wanted[A] = wish(A)
     pauses = []
     for _ in range(9):
-        stage.registry._fail(A, wish(A), RegistryError("MlflowRefused", "no"))
-        pauses.append(stage.registry._not_before[A])
+        stage.mirror._fail(A, wish(A), MlflowError("MlflowRefused", "no"))
+        pauses.append(stage.mirror._not_before[A])
     assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 300]
-    del stage.registry._wanted[A]
+    del stage.mirror._wanted[A]
