@@ -9,10 +9,17 @@ from topgraft.rollout.traffic import OTHER_LABEL, Counters
 
 PREFIX = "topgraft_adapter_"
 MAX_SERIES = 2_000
+MAX_LINE = 4_096
+"""Characters of one series."""
+MAX_LABELS_OF_SERIES = 64
 MAX_LABELS = 256
+MAX_BUCKETS = 256
+MAX_LABEL_LENGTH = 128
+"""Characters of an answered label that count: as many as a baseline on record keeps."""
 
-_SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?\r?", re.DOTALL)
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+# Possessive throughout: no text makes them try a character twice, or the event loop would stand still for hours.
+_SAMPLE = re.compile(r"(\w++)(?:\{(.*)\})?[ \t]++(\S++)(?:[ \t]++-?\d++)?\r?", re.DOTALL)
+_LABEL = re.compile(r'[ \t]*+(\w++)="((?:[^"\\]|\\.)*+)"[ \t]*+(?:,|$)', re.DOTALL)
 
 
 class UnreadableError(ValueError):
@@ -31,7 +38,9 @@ def parse(content: bytes) -> Counters:
         )
     if len(lines) > MAX_SERIES:
         raise UnreadableError(f"the answer has {len(lines)} series, more than {MAX_SERIES}")
-    return _counters(dict(_sample(line) for line in lines))
+    if any(len(line) > MAX_LINE for line in lines):
+        raise UnreadableError(f"a series has more than {MAX_LINE} characters")
+    return _counters(dict(filter(None, map(_sample, lines))))
 
 
 Name = tuple[str, str]
@@ -45,38 +54,64 @@ _MATTERS = {
 }
 
 
-def _sample(line: str) -> tuple[Name, float]:
+def _sample(line: str) -> tuple[Name, float] | None:
+    """One series; None for a metric that does not matter here."""
     found = _SAMPLE.fullmatch(line)
     if found is None:
         raise UnreadableError(f"not in the text format: {line[:100]!r}")
     metric = found[1].removeprefix(PREFIX)
-    labels = dict(_LABEL.findall(found[2] or ""))
+    if metric not in _MATTERS:
+        return None
     try:
         value = float(found[3])
     except ValueError:
         value = math.nan
-    if metric in _MATTERS and not 0 <= value < math.inf:
+    if not 0 <= value < math.inf:
         raise UnreadableError(f"{found[1]} is {found[3][:40]}: a counter is a number that is not negative")
-    return (metric, labels.get(_MATTERS.get(metric, ""), "")), value
+    return (metric, _label(found[2] or "", _MATTERS[metric])), value
+
+
+def _label(text: str, name: str) -> str:
+    """The value of one label out of what stands between the braces, without its escapes; "" when it is not there."""
+    value, place, seen = "", 0, 0
+    while place < len(text):
+        if (seen := seen + 1) > MAX_LABELS_OF_SERIES:
+            raise UnreadableError(f"a series has more than {MAX_LABELS_OF_SERIES} labels")
+        found = _LABEL.match(text, place)
+        if found is None:
+            raise UnreadableError(f"labels not in the text format: {text[place : place + 100]!r}")
+        if found[1] == name:
+            value = _unescaped(found[2])
+        place = found.end()
+    return value
 
 
 def _counters(samples: dict[Name, float]) -> Counters:
     of: dict[str, dict[str, float]] = {metric: {} for metric in _MATTERS}
     for (metric, label), value in samples.items():
-        if metric in of:
-            of[metric][_unescaped(label)] = value
-    labels = of["answers_total"]
-    if len(labels) > MAX_LABELS:
-        labels = {OTHER_LABEL: sum(labels.values())}
+        of[metric][label] = value
+    buckets = of["request_seconds_bucket"]
+    if len(buckets) > MAX_BUCKETS:
+        raise UnreadableError(f"the histogram has {len(buckets)} buckets, more than {MAX_BUCKETS}")
     codes, feedback = of["requests_total"], of["feedback_total"]
     return Counters(
         requests=sum(codes.values()),
         errors=sum(count for code, count in codes.items() if code.startswith("5")),
         right=feedback.get("right", 0),
         wrong=feedback.get("wrong", 0),
-        labels=labels,
-        buckets={_bound(le): count for le, count in of["request_seconds_bucket"].items()},
+        labels=_bounded(of["answers_total"]),
+        buckets={_bound(le): count for le, count in buckets.items()},
     )
+
+
+def _bounded(labels: dict[str, float]) -> dict[str, float]:
+    """Labels as they are compared: cut, and when they are too many to be classes, all as one."""
+    if len(labels) > MAX_LABELS:
+        return {OTHER_LABEL: sum(labels.values())}
+    cut: dict[str, float] = {}
+    for label, count in labels.items():
+        cut[label[:MAX_LABEL_LENGTH]] = cut.get(label[:MAX_LABEL_LENGTH], 0) + count
+    return cut
 
 
 def _bound(text: str) -> float:

@@ -1,11 +1,13 @@
 """Reading an adapter's figures: what the SDK writes, and what a hostile pod could."""
 
 import math
+import re
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from topgraft.cluster import exposition
 from topgraft.cluster.exposition import UnreadableError, parse
 from topgraft.rollout.traffic import OTHER_LABEL
 from topgraft_adapter.metrics import Metrics
@@ -56,6 +58,14 @@ def test_nothing_else_than_its_own_error_comes_of_any_text(content: bytes) -> No
         (b'topgraft_adapter_request_seconds_bucket{le="soon"} 1', "no number above 0"),
         (b'topgraft_adapter_request_seconds_bucket{le="-1"} 1', "no number above 0"),
         (b'topgraft_adapter_answers_total{label="a"} 1\n' * 2001, "2001 series"),
+        (b"topgraft_adapter_x{" + b"a" * 4096 + b"} 1", "a series has more than 4096 characters"),
+        (b"topgraft_adapter_answers_total{" + b'a="",' * 65 + b"} 1", "a series has more than 64 labels"),
+        (b"topgraft_adapter_answers_total{" + b"a" * 4000 + b"} 1", "labels not in the text format"),
+        (b'topgraft_adapter_answers_total{label="a' + b"\\" * 3000 + b'\\" 1', "not in the text format"),
+        (
+            b"".join(b'topgraft_adapter_request_seconds_bucket{le="%d"} 1\n' % n for n in range(1, 258)),
+            "257 buckets, more than 256",
+        ),
     ],
 )
 def test_errors_say_what_is_wrong(content: bytes, error: str) -> None:
@@ -68,6 +78,23 @@ def test_too_many_labels_are_no_classes() -> None:
     found = parse(content)
     assert found.labels == {OTHER_LABEL: 600}
     assert found.figures().distribution == {}
+
+
+def test_a_long_label_is_cut_as_a_baseline_on_record_is() -> None:
+    lines = [f'topgraft_adapter_answers_total{{label="{"x" * 128}{end}"}} 2' for end in ("a", "b")]
+    assert parse("\n".join(lines).encode()).labels == {"x" * 128: 4}
+
+
+def test_the_labels_of_a_metric_that_does_not_matter_are_not_read() -> None:
+    content = b'topgraft_adapter_requests_total{code="200"} 1\ntopgraft_adapter_x{' + b"a" * 4000 + b"} 1"
+    assert parse(content).requests == 1
+
+
+def test_no_part_of_a_pattern_gives_back_what_it_took() -> None:
+    """Time that grows with the square of a line held the operator's loop for hours."""
+    for pattern, free in ((exposition._SAMPLE, 1), (exposition._LABEL, 0)):
+        text = re.sub(r"[*+]\+", "", pattern.pattern)
+        assert text.count("*") + text.count("+") == free, "only the one .* of a line is not possessive"
 
 
 def test_metrics_of_others_are_not_even_looked_at() -> None:
