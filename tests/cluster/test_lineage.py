@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from support.stage import REPOSITORY, Stage, condition, message, model, open_stage, upgrade, version
 from topgraft import cli
+from topgraft.api.model import Model
+from topgraft.rollout.sandboxpods import network_policy
 
 COMMIT = "9f2c1d3e4b5a69788796a5b4c3d2e1f00f1e2d3c"
 HASH = "sha256:" + "0123456789abcdef" * 4
@@ -68,6 +70,8 @@ def test_an_old_version_runs_aside_is_tested_and_goes(stage: Stage) -> None:
     policy = stage.kubectl.get("networkpolicy", "box-sandbox")
     assert sorted(policy["spec"]["policyTypes"]) == ["Egress", "Ingress"]
     assert policy["metadata"]["creationTimestamp"] <= pod["metadata"]["creationTimestamp"]
+    asked = network_policy(Model.model_validate(told))
+    assert policy["spec"] == asked["spec"], "what is kept is what was asked for, else each look writes it"
     stage.until("box", lambda name: sandbox(stage, name) == ("False", "SandboxExpired"), 120, "SandboxExpired")
     stage.until("box", lambda _: not stage.kubectl.get("pod", "box-1-sandbox"), 60, "the pod is gone")
     assert stage.watched.live("Model", "box")["status"]["sandbox"]["tests"]["verdict"] == "Passed"

@@ -27,7 +27,7 @@ OPERATOR_GRANTS = {
     *(("", "pods", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("batch", "jobs", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "configmaps", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
-    *(("networking.k8s.io", "networkpolicies", verb) for verb in ("get", "create", "patch")),
+    *(("networking.k8s.io", "networkpolicies", verb) for verb in ("get", "list", "watch", "create", "patch")),
     *(("discovery.k8s.io", "endpointslices", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     ("discovery.k8s.io", "endpointslices/restricted", "create"),
     ("", "persistentvolumeclaims", "get"),

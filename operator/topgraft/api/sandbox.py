@@ -27,6 +27,8 @@ class SandboxStatus(Wire):
     """The sandbox as it is, or as it ended."""
 
     version: Annotated[str, Field(max_length=63)]
+    content: Annotated[str | None, Field(max_length=128)] = None
+    """What runs under the version's name; the verdict is on that alone."""
     start_time: datetime | None = None
     expire_time: datetime | None = None
     """When its pods go."""

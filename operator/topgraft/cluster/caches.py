@@ -23,6 +23,7 @@ from topgraft.cluster.kinds import (
     JOB,
     MODEL,
     MODEL_VERSION,
+    NETWORK_POLICY,
     OWNED,
     POD,
     SERVICE,
@@ -30,7 +31,7 @@ from topgraft.cluster.kinds import (
 )
 from topgraft.cluster.queue import Key
 from topgraft.rollout.routeview import HTTPRoute
-from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, Job, Pod, Service
+from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, Job, NetworkPolicy, Pod, Service
 
 PREFIX = f"{GROUP}/"
 View = TypeVar("View", bound=BaseModel)
@@ -86,6 +87,7 @@ class Caches:
         self.routes = _cache(HTTPRoute, _by_label)
         self.adapters = AdapterNames(self.models)
         self.jobs = _cache(Job, _by_label)
+        self.policies = _cache(NetworkPolicy, _by_label)
         self._by_kind: dict[Kind, Cache[Any]] = {
             MODEL: self.models,
             MODEL_VERSION: self.versions,
@@ -97,6 +99,7 @@ class Caches:
             CONFIG_MAP: self.config_maps,
             HTTP_ROUTE: self.routes,
             JOB: self.jobs,
+            NETWORK_POLICY: self.policies,
         }
 
     def watched(self, kind: Kind, obj: Object, *, gone: bool) -> None:

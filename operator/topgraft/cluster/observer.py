@@ -134,6 +134,7 @@ class Observer:
             routes=caches.routes.owned_by(key),
             gateway_api=self._gateway_api(),
             jobs=caches.jobs.owned_by(key),
+            policies=caches.policies.owned_by(key),
             refusals=refusals,
             pod_events=events,
             claims=claims,

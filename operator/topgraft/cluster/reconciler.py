@@ -15,7 +15,7 @@ from topgraft.cluster.caches import Caches
 from topgraft.cluster.client import Client, StaleObject
 from topgraft.cluster.clock import Clock
 from topgraft.cluster.errors import Conflict, Gone, NotLeading, Refused, Stale, Unavailable
-from topgraft.cluster.kinds import BY_NAME, MODEL, OWNED, SERVICE, WRITTEN, Kind
+from topgraft.cluster.kinds import BY_NAME, MODEL, OWNED, SERVICE, Kind
 from topgraft.cluster.observer import Look, Observer
 from topgraft.cluster.queue import Key, WorkQueue
 from topgraft.cluster.recorder import Recorder
@@ -214,11 +214,6 @@ class Reconciler:
             self._caches.wrote(kind, await self._client.apply(kind, body, guard))
             return
         obj, written = await self._client.create_owned(kind, body)
-        if kind in WRITTEN:
-            # No cache tells whether it is there and as it should be.
-            if not written:
-                await self._client.apply(kind, body)
-            return
         if written:
             self._caches.wrote(kind, obj)
             return

@@ -12,7 +12,16 @@ from topgraft.governance.mlflow import Mirrored
 from topgraft.governance.peft import Neighbours
 from topgraft.rollout.routeview import GatewayApi, HTTPRoute
 from topgraft.rollout.traffic import Traffic
-from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, Job, PersistentVolumeClaim, Pod, Service
+from topgraft.rollout.views import (
+    ConfigMap,
+    Deployment,
+    EndpointSlice,
+    Job,
+    NetworkPolicy,
+    PersistentVolumeClaim,
+    Pod,
+    Service,
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class Observed:
     routes: tuple[HTTPRoute, ...] = ()
     gateway_api: GatewayApi = GatewayApi.OFF
     jobs: tuple[Job, ...] = ()
+    policies: tuple[NetworkPolicy, ...] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
     pod_events: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, PersistentVolumeClaim | None] = field(default_factory=dict)

@@ -8,19 +8,20 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from topgraft.api.modelversion import ModelVersion
+from topgraft.api.sandbox import SandboxStatus
 from topgraft.api.verification import Check, TestSuite
 from topgraft.governance import training
 from topgraft.rollout import sandboxpods, verdicts
 from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive, on_one_node
 from topgraft.rollout.conditions import Says, rfc3339
-from topgraft.rollout.content import wire
+from topgraft.rollout.content import digest, wire
 from topgraft.rollout.derive import content_of
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.instructions import Apply, Delete, Event, Write
 from topgraft.rollout.podspec import mount_clash
 from topgraft.rollout.verdicts import Outcome
-from topgraft.rollout.views import Pod
+from topgraft.rollout.views import NetworkPolicy, Pod
 
 if TYPE_CHECKING:
     from topgraft.rollout.situation import Situation
@@ -55,11 +56,22 @@ def run_of(at: Situation) -> Run | None:
     version = at.versions.get(asked.version) if asked else None
     if asked is None or version is None or training.objection(version) is not None:
         return None
-    old = at.model.status.sandbox
-    begun = old.start_time if old is not None and old.version == asked.version else None
+    old = _recorded(at, asked.version)
+    begun = old.start_time if old is not None else None
     start = begun or at.now.replace(microsecond=0)
     ends = start + timedelta(seconds=asked.ttl_seconds)
     return Run(version, start, ends, recorded=begun is not None, over=at.now >= ends)
+
+
+def _recorded(at: Situation, name: str) -> SandboxStatus | None:
+    """The record of the run of this very version; of other content under its name it says nothing.
+
+    One without content is an older release's: nothing ends because of a newer one.
+    """
+    old, version = at.model.status.sandbox, at.versions.get(name)
+    if old is None or old.version != name:
+        return None
+    return old if version is None or old.content in (None, content_of(version)) else None
 
 
 def used_version(at: Situation) -> str | None:
@@ -82,10 +94,12 @@ def sandbox_writes(at: Situation) -> Iterator[Write]:
     """Pods of this run that are missing, and the end of all others."""
     run = run_of(at)
     active = run is not None and run.recorded and not run.over
+    # Rather no sandbox than one that others reach: a policy that cannot be written again takes the pods with it.
+    exposed = _policy(at) in at.seen.refusals and not _isolated(at)
     for pod in at.seen.pods:
         mine = pod.role == sandboxpods.ROLE and at.owns(pod) and pod.metadata.deletion_timestamp is None
         current = active and run is not None and pod.metadata.annotations.get(ATTEMPT) == run.mark
-        if mine and (not current or (_spent(pod) and at.now - pod.metadata.creation_timestamp >= PAUSE)):
+        if mine and (exposed or not current or (_spent(pod) and at.now - pod.metadata.creation_timestamp >= PAUSE)):
             yield Delete("Pod", pod.metadata.namespace, pod.name, pod.metadata.uid)
     if active and run is not None:
         yield from _missing(at, run)
@@ -93,14 +107,16 @@ def sandbox_writes(at: Situation) -> Iterator[Write]:
 
 def _missing(at: Situation, run: Run) -> Iterator[Write]:
     server, suite, image = at.own_pod(sandboxpods.pod_name(run.name)), _suite(at), at.image(run.version)
-    if server is None:
-        if _unfit(at, run) is not None:
-            return
-        one_node = on_one_node(at, run.version)
+    if server is None and _unfit(at, run) is not None:
+        return
+    if not _isolated(at):
         # Before its pod: there is no moment in which others reach it.
-        yield Apply(sandboxpods.network_policy(at.model), new=True)
-        if _policy(at) not in at.seen.refusals:
-            yield Apply(sandboxpods.server_pod(at.model, run.version, run.mark, image, one_node=one_node), new=True)
+        yield Apply(sandboxpods.network_policy(at.model), new=_live_policy(at) is None)
+        if _policy(at) in at.seen.refusals:
+            return
+    if server is None:
+        one_node = on_one_node(at, run.version)
+        yield Apply(sandboxpods.server_pod(at.model, run.version, run.mark, image, one_node=one_node), new=True)
         return
     tested = _verdict(at, run) is not None or at.own_pod(sandboxpods.suite_name(run.name)) is not None
     if suite is not None and server.ready and not tested:
@@ -121,6 +137,17 @@ def _unfit(at: Situation, run: Run) -> tuple[str, str] | None:
 
 def _policy(at: Situation) -> str:
     return f"NetworkPolicy/{sandboxpods.policy_name(at.model.metadata.name)}"
+
+
+def _live_policy(at: Situation) -> NetworkPolicy | None:
+    name = sandboxpods.policy_name(at.model.metadata.name)
+    return next((p for p in at.seen.policies if p.name == name and at.owns(p)), None)
+
+
+def _isolated(at: Situation) -> bool:
+    """Whether the policy stands, as it should be."""
+    live = _live_policy(at)
+    return live is not None and live.content == digest(sandboxpods.network_policy(at.model)["spec"])
 
 
 def _suite(at: Situation) -> TestSuite | None:
@@ -145,8 +172,9 @@ def _outcome(pod: Pod | None, suite: TestSuite) -> Outcome:
 
 def _told(at: Situation) -> Check | None:
     """The verdict that is on record: it stays when its pod is gone, and the tests are not run again."""
-    old, asked = at.model.status.sandbox, at.model.spec.sandbox
-    return old.tests if old is not None and asked is not None and old.version == asked.version else None
+    asked = at.model.spec.sandbox
+    old = _recorded(at, asked.version) if asked is not None else None
+    return old.tests if old is not None else None
 
 
 def _verdict(at: Situation, run: Run) -> Check | None:
@@ -165,7 +193,12 @@ def sandbox_status(at: Situation) -> dict[str, Any] | None:
     if run is None:
         return {"version": asked.version}
     verdict = _verdict(at, run)
-    told = {"version": run.name, "startTime": rfc3339(run.start), "expireTime": rfc3339(run.ends)}
+    told = {
+        "version": run.name,
+        "content": content_of(run.version),
+        "startTime": rfc3339(run.start),
+        "expireTime": rfc3339(run.ends),
+    }
     if not run.over:
         told["pod"] = sandboxpods.pod_name(run.name)
     return told | ({"tests": wire(verdict)} if verdict is not None else {})
@@ -204,6 +237,9 @@ def _ready_says(at: Situation, run: Run) -> Says:
         return Says(kind, "False", *unfit)
     if fault := next(iter(_faults(at, pod, name)), None):
         return Says(kind, "False", fault.reason, fault.message)
+    if pod is not None and not _isolated(at):
+        text = f"others may reach pod {name}: its NetworkPolicy was deleted or changed, and is being written again"
+        return Says(kind, "False", "NotIsolated", text)
     if pod is not None and pod.ready:
         text = f"pod {name} runs {run.name} until {rfc3339(run.ends)}; kubectl port-forward reaches it"
         return Says(kind, "True", "SandboxRunning", text)

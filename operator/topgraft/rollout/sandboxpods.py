@@ -17,6 +17,11 @@ from topgraft.rollout.views import MODEL_LABEL, ROLE_LABEL, Pod, host_port
 
 ROLE = "sandbox"
 """The label that every Service lacks in its selector, and that the policy selects."""
+CLUSTER_DNS = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+    "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+}
+"""CoreDNS has kube-dns' label, too."""
 
 
 def pod_name(version: str) -> str:
@@ -52,13 +57,15 @@ def _aside(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def network_policy(model: Model) -> dict[str, Any]:
-    """The sandbox's pods reach each other and the cluster's DNS, nothing else, and nothing else reaches them.
+    """The sandbox's pods reach each other and the cluster's DNS pods, nothing else, and nothing else reaches them.
 
-    Policies add up: who wants more allows it by one of his own.
+    Policies add up: who wants more allows it by one of his own. All that the API server would fill in is given, so that
+    a look tells what somebody changed.
     """
     name = model.metadata.name
     among = {"podSelector": {"matchLabels": {MODEL_LABEL: name, ROLE_LABEL: ROLE}}}
-    dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    # To those pods and no others: port 53 of any address would be a way out for whatever runs there.
+    dns = {"to": [CLUSTER_DNS], "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -72,7 +79,7 @@ def network_policy(model: Model) -> dict[str, Any]:
             **among,
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"from": [among]}],
-            "egress": [{"to": [among]}, {"ports": dns}],
+            "egress": [{"to": [among]}, dns],
         },
     }
 

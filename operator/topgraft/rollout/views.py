@@ -381,3 +381,13 @@ class ConfigMap(Object):
     @classmethod
     def _slim(cls, body: Any) -> Any:
         return {**body, "content": digest(body.get("data") or {})} if isinstance(body, dict) else body
+
+
+class NetworkPolicy(Object):
+    content: str = ""
+    """Digest of the spec."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _slim(cls, body: Any) -> Any:
+        return {**body, "content": digest(body.get("spec") or {})} if isinstance(body, dict) else body

@@ -12,6 +12,7 @@ from topgraft.cluster.kinds import (
     JOB,
     MODEL,
     MODEL_VERSION,
+    NETWORK_POLICY,
     OWN,
     POD,
     SERVICE,
@@ -34,6 +35,7 @@ SPECS: dict[Kind, dict[str, Any]] = {
     ENDPOINT_SLICE: {},
     CONFIG_MAP: {},
     JOB: {},
+    NETWORK_POLICY: {},
 }
 
 

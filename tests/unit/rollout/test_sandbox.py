@@ -71,7 +71,10 @@ def test_it_is_isolated_before_it_exists() -> None:
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert spec["ingress"] == [{"from": [among]}]
     assert spec["egress"][0] == {"to": [among]}
-    assert {port["port"] for port in spec["egress"][1]["ports"]} == {53}
+    dns = spec["egress"][1]
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert [to["podSelector"]["matchLabels"] for to in dns["to"]] == [{"k8s-app": "kube-dns"}], "to nobody else"
+    assert all(to["namespaceSelector"]["matchLabels"] for to in dns["to"])
 
 
 def test_without_its_policy_it_does_not_start() -> None:
@@ -282,3 +285,56 @@ def test_an_untrained_version_waits_and_its_time_begins_when_it_is_trained() -> 
     assert pods(world) == set()
     assert said(world) == ("False", "WorkflowRequireTrainedModel")
     assert "startTime" not in status(world)
+
+
+@pytest.mark.parametrize("how", ["deleted", "opened"])
+def test_a_policy_that_is_lost_is_written_again_and_told(how: str) -> None:
+    world = started()
+    world.run(10)
+    uid = world.objects["Pod", POD]["metadata"]["uid"]
+    if how == "deleted":
+        world.remove("NetworkPolicy", POLICY)
+    else:
+        world.objects["NetworkPolicy", POLICY]["spec"]["ingress"] = [{}]
+    world.writes.clear()
+    world.turn()
+    assert said(world) == ("False", "NotIsolated")
+    world.run(10)
+    assert world.writes.count(("apply", "NetworkPolicy", POLICY)) == 1
+    assert said(world) == ("True", "SandboxRunning")
+    assert world.objects["NetworkPolicy", POLICY]["spec"]["ingress"] != [{}]
+    assert world.objects["Pod", POD]["metadata"]["uid"] == uid
+
+
+def test_a_sandbox_that_cannot_be_isolated_again_ends() -> None:
+    world = started()
+    world.run(10)
+    world.remove("NetworkPolicy", POLICY)
+    world.refusals[f"NetworkPolicy/{POLICY}"] = "networkpolicies is forbidden"
+    world.run(10)
+    assert pods(world) == set()
+    assert said(world) == ("False", "WriteRefused")
+    world.refusals.clear()
+    world.run(10)
+    assert said(world) == ("True", "SandboxRunning")
+
+
+def test_other_content_under_its_name_is_tested_anew() -> None:
+    world = started(verification={"testSuite": {}})
+    world.suites["v8"] = 1
+    world.run(30)
+    assert said(world, "SandboxTested") == ("True", "TestsPassed")
+    world.remove("ModelVersion", "digits-0")
+    world.base("digits-0", tag="v8", channel="Experimental")
+    world.run(30)
+    assert said(world, "SandboxTested") == ("False", "TestsFailed")
+    assert world.objects["Pod", TEST]["spec"]["containers"][0]["image"].startswith("registry.local/digits:v8")
+
+
+def test_a_run_that_an_older_release_recorded_goes_on() -> None:
+    world = started(verification={"testSuite": {}})
+    world.run(30)
+    del world.objects["Model", MODEL]["status"]["sandbox"]["content"]
+    world.writes.clear()
+    world.run(60)
+    assert world.writes == [("status", "Model", MODEL)]

@@ -39,6 +39,7 @@ VIEWS = {
     "ConfigMap": views.ConfigMap,
     "HTTPRoute": HTTPRoute,
     "Job": views.Job,
+    "NetworkPolicy": views.NetworkPolicy,
 }
 
 
@@ -485,6 +486,7 @@ class World:
             routes=all_of("HTTPRoute"),
             gateway_api=self.gateway_api,
             jobs=all_of("Job"),
+            policies=all_of("NetworkPolicy"),
             refusals=dict(self.refusals),
             live=self.live,
             may_start=self.may_start,
