@@ -27,15 +27,15 @@ $(READY): constraints/dev.txt pyproject.toml sdk/pyproject.toml hack/venv
 	@touch $@
 
 .PHONY: tools
-tools: $(READY) ## kubectl and helm, from the machine or built from their Go modules
+tools: $(READY) ## kubectl and helm 4: the machine's own, or built from their Go modules
 	@$(PY) hack/cluster.py tools
 
 .PHONY: test
-test: $(READY) ## everything: lint, unit tests, API tests, cluster tests with real pods
+test: $(READY) ## lint, unit tests, API tests, cluster tests with real pods
 	@$(PY) hack/check.py lint unit heads api cluster
 
 .PHONY: test-full
-test-full: $(READY) ## the same with the long matrices
+test-full: $(READY) ## the same with MLflow and the long matrices
 	@$(PY) hack/check.py lint unit heads mlflow api cluster --full
 
 .PHONY: lint

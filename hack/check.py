@@ -41,6 +41,8 @@ _GENERATED = {
     "crds current": ("python", "hack/crds.py", "--check"),
     "manifests current": ("python", "hack/manifests.py", "--check"),
 }
+_PROGRAMS = {"lint": {"helm"}, "unit": {"helm", "kubectl"}, "api": {"kubectl"}, "cluster": {"kubectl"}}
+"""What a tier runs that is no Python: to build it takes Go and minutes, so only who needs it waits."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,18 @@ def running(report: Report, control_plane_only: bool) -> Iterator[cluster.Cluste
             target.down()
 
 
+def find_programs(tiers: Iterable[str]) -> None:
+    """Name the programs of these tiers in the environment; what the machine lacks is built."""
+    needed = {program for tier in tiers for program in _PROGRAMS.get(tier, ())}
+    if "helm" in needed:
+        os.environ["HELM"] = cluster.helm()
+    folders = [str(BIN)]
+    if "kubectl" in needed:
+        os.environ["KUBECTL"] = cluster.kubectl()
+        folders.append(str(Path(os.environ["KUBECTL"]).parent))
+    os.environ["PATH"] = os.pathsep.join([*folders, os.environ["PATH"]])
+
+
 def check(tiers: list[str], full: bool, report: Report) -> None:
     with ThreadPoolExecutor() as threads, Programs() as programs:
         beside: list[Future[None]] = []
@@ -257,8 +271,7 @@ def check(tiers: list[str], full: bool, report: Report) -> None:
         with report.part("tools"):
             if needs_cluster:
                 cluster.choose().build(control_plane_only="cluster" not in tiers)
-            os.environ["KUBECTL"], os.environ["HELM"] = cluster.kubectl(), cluster.helm()
-            os.environ["PATH"] = f"{BIN}:{Path(cluster.kubectl()).parent}:{os.environ['PATH']}"
+            find_programs(tiers)
         if "lint" in tiers:
             beside.append(threads.submit(lint, report, programs, _GENERATED))
         if "unit" in tiers:

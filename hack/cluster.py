@@ -218,9 +218,12 @@ def kubectl() -> str:
 
 
 def helm() -> str:
-    """helm 4: $HELM, or the one that its Go module builds."""
+    """helm 4: $HELM, the user's own, or one built now."""
     at = settings()
-    if own := shutil.which(os.environ.get("HELM", "")):
+    if named := shutil.which(os.environ.get("HELM", "")):
+        return named
+    own = shutil.which("helm")
+    if own and run([own, "version", "--template={{.Version}}"], check=False).startswith("v4."):
         return own
     tools.build(at, ["helm"])
     return str(at.bin / "helm")
@@ -228,7 +231,9 @@ def helm() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["up", "down", "kubeconfig", "tools"], help="tools: build kubectl and helm")
+    parser.add_argument(
+        "verb", choices=["up", "down", "kubeconfig", "tools"], help="tools: find or build kubectl and helm"
+    )
     verb = parser.parse_args().verb
     try:
         if verb == "tools":

@@ -24,6 +24,8 @@ DEADLINE = 10.0
 was checked and is still on its way."""
 RENEW_EVERY = 2.0
 POLL_EVERY = 1.0
+WARN_EVERY = 30.0
+"""Seconds between two warnings that the Lease cannot be had: whoever looks later must find one, too."""
 REQUEST_TIMEOUT = 5.0
 """Below DEADLINE, so that one hanging renewal is not the last."""
 
@@ -60,7 +62,7 @@ class Elector:
 
     async def acquire(self) -> None:
         """Return once the Lease is held."""
-        warned = False
+        warned_at = -WARN_EVERY
         while True:
             try:
                 if await self._try():
@@ -68,8 +70,10 @@ class Elector:
                     self.standing_by = False
                     return
             except ClusterError as error:
-                log.log(logging.DEBUG if warned else logging.WARNING, "cannot reach the Lease: %s", error)
-                warned = True
+                due = elapsed() - warned_at >= WARN_EVERY
+                level = logging.WARNING if due else logging.DEBUG
+                log.log(level, "cannot read or write the Lease %s/%s: %s", self._namespace, self._name, error)
+                warned_at = elapsed() if due else warned_at
             await asyncio.sleep(POLL_EVERY * random.uniform(0.8, 1.0))  # noqa: S311 - jitter, not a secret
 
     async def hold(self) -> None:

@@ -4,7 +4,7 @@ import pytest
 from aiohttp import web
 from fakeapi import FakeApi, eventually, status
 from topgraft.cluster import lease
-from topgraft.cluster.lease import DEADLINE, DURATION, Elector, LeaseLost
+from topgraft.cluster.lease import DEADLINE, DURATION, WARN_EVERY, Elector, LeaseLost
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/topgraft"
 
@@ -196,6 +196,27 @@ async def test_of_many_that_start_together_one_leads(api: FakeApi) -> None:
     assert sum(one.valid() for one in electors) == 1
     for task in tasks:
         task.cancel()
+
+
+async def test_a_lease_that_cannot_be_had_is_told_again_and_again_but_not_at_each_try(
+    api: FakeApi, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def no_namespace(_: web.Request) -> web.StreamResponse:
+        return status(404, 'namespaces "ns" not found')
+
+    api.faults.append(no_namespace)
+    acquiring = asyncio.create_task(elector(api).acquire())
+
+    def warnings() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    await polls(api, 8)
+    assert len(warnings()) == 1
+    assert "cannot read or write the Lease ns/topgraft" in warnings()[0]
+    time.seconds += WARN_EVERY
+    await polls(api, 8)
+    assert len(warnings()) == 2
+    acquiring.cancel()
 
 
 async def test_giving_back_what_is_not_held_does_nothing(api: FakeApi) -> None:
