@@ -62,7 +62,7 @@ class Cache(Generic[View]):
             return set()
         try:
             view = self._parse(obj)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             meta = obj["metadata"]
             log.error(
                 "cannot read an object: %s",

@@ -28,6 +28,7 @@ from topgraft.cluster.errors import (
     Unavailable,
 )
 from topgraft.cluster.kinds import SERVICE, Kind
+from topgraft.cluster.nesting import loads
 from topgraft.rollout.views import DECISION
 
 log = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ class Client:
                 async for chunk in raw.content.iter_any():
                     *lines, buffer = (buffer + chunk).split(b"\n")
                     for line in filter(None, lines):
-                        yield _event(json.loads(line))
+                        yield _event(loads(line))
             finally:
                 raw.close()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -246,7 +247,10 @@ class Client:
                 metrics.write(method, kind.name, status, time.monotonic() - started)
         if status >= 400:
             raise _error(status, content, response.headers.get("Retry-After"))
-        answer: Object = json.loads(content)
+        try:
+            answer: Object = loads(content)
+        except ValueError as error:
+            raise Unavailable(f"{method} {url}: the answer is not JSON: {error}") from error
         return answer
 
 
@@ -279,7 +283,7 @@ def _check_owner(kind: Kind, live: Object, body: Object) -> None:
 
 def _error(status: int, content: bytes, retry_after: str | None) -> ClusterError:
     try:
-        answer: Any = json.loads(content)
+        answer: Any = loads(content)
         text = str(answer["message"])
     except (ValueError, KeyError, TypeError):
         text = content.decode(errors="replace")[:1000] or f"HTTP status {status}"

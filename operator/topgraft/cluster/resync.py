@@ -51,6 +51,10 @@ class Resync:
             except ClusterError as error:
                 log.warning("resync failed: %s", error)
                 continue
+            except Exception:
+                # Some object of somebody's: it must not end the work for all others.
+                log.exception("resync failed")
+                continue
             if repaired:
                 metrics.RESYNC_REPAIRS.inc(len(repaired))
                 log.info("resync found changes that the watch had not told", extra={"models": len(repaired)})

@@ -60,6 +60,9 @@ class Routes:
             except ClusterError as error:
                 log.warning("the watch of HTTPRoutes ended: %s", error)
                 pause = RETRY_SECONDS
+            except Exception:
+                log.exception("the watch of HTTPRoutes ended")
+                pause = RETRY_SECONDS
             # Also without a failure: a server that ends each watch at once must not be asked in a busy loop.
             await asyncio.sleep(max(pause, 0.2) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 

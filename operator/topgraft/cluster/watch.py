@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, cast
 
+import aiohttp
 import kopf
 from kubernetes.aio.client import ApiClient
 
 from topgraft.cluster.cache import Object
 from topgraft.cluster.caches import Caches
 from topgraft.cluster.kinds import SMALL_PAGE, WATCHED, Kind
+from topgraft.cluster.nesting import cut, loads
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,42 @@ class NoDiffBase(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:
         pass
+
+
+class Lines:
+    """The body of a watch, with every line as it can be parsed: one that kopf cannot parse ends the process."""
+
+    SAFE = 800
+    """Brackets in a line that is surely not nested too deep for Python's parser."""
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        # aiohttp tells a closed response's reader of the end by its content.
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Whole lines, each with its end."""
+        buffer = b""
+        async for chunk in self._content.iter_chunked(size):
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            for line in lines:
+                deep = line.count(b"{") + line.count(b"[") > self.SAFE
+                yield (cut(line) if deep else line) + b"\n"
+
+
+class Response(aiohttp.ClientResponse):
+    """An answer to kopf whose objects may be nested as deep as the API server lets them be."""
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        await super().start(connection)
+        if "watch" in self.url.query:
+            self.content = cast(aiohttp.StreamReader, Lines(self.content))
+        return self
+
+    async def json(self, **_: Any) -> Any:
+        return loads(await self.read())
 
 
 def settings() -> kopf.OperatorSettings:
@@ -69,12 +107,12 @@ def registry(caches: Caches, api: ApiClient) -> kopf.OperatorRegistry:
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
+    async def login(**_: Any) -> kopf.AiohttpSession:
         """The watches log in as the writes do: kopf asks again when the API server no longer takes the token."""
         configuration = api.configuration
         # Refreshes a token of limited life as a side effect.
         token = await configuration.get_api_key_with_prefix("BearerToken") or ""
-        return kopf.ConnectionInfo(
+        info = kopf.ConnectionInfo(
             server=configuration.host,
             ca_path=configuration.ssl_ca_cert,
             insecure=not configuration.verify_ssl,
@@ -84,8 +122,14 @@ def registry(caches: Caches, api: ApiClient) -> kopf.OperatorRegistry:
             token=token.rpartition(" ")[2] or None,
             certificate_path=configuration.cert_file,
             private_key_path=configuration.key_file,
+        )
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            headers=info.as_http_headers(),
+            response_class=Response,
             trust_env=True,
         )
+        return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
     for kind in WATCHED:
         _register(kind, caches, handlers)
