@@ -2,11 +2,23 @@
 
 import sys
 import time
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from topgraft_adapter import Api, Array, Column, InvalidInputError, ModelAdapter, ModelStateReader, Parameter, Tabular
+from topgraft_adapter import (
+    Api,
+    Array,
+    Column,
+    FileSystem,
+    InvalidInputError,
+    ModelAdapter,
+    ModelStateReader,
+    Object,
+    Parameter,
+    Tabular,
+)
 
 
 class Scale(ModelAdapter):
@@ -124,6 +136,30 @@ class Table(Scale):
     def predict(self, people: dict[str, np.ndarray], shout: bool, suffix: str = "") -> dict[str, object]:
         texts = [f"{name}{suffix}".upper() if shout else f"{name}{suffix}" for name in people["name"]]
         return {"greetings": {"text": texts, "age": people["age"]}, "count": len(texts)}
+
+
+class Echo(Scale):
+    """Every kind of item, given back as it came."""
+
+    @classmethod
+    def api(cls) -> Api:
+        table = Tabular((Column("day", "date"), Column("tags", "array<string>"), Column("size", "float")))
+        items = {
+            "flags": Array("boolean", (-1,)),
+            "image": Array("double", (2, -1)),
+            "when": Parameter("timestamp"),
+            "counts": Parameter("map<string,long>"),
+            "rows": table,
+            "note": Object(),
+            "files": FileSystem(),
+        }
+        return {**items, "level": Parameter("integer", default=3)}, items
+
+    def predict(self, level: int, files: ModelStateReader, **given: object) -> dict[str, object]:
+        assert isinstance(level, int)
+        # They are read here: the directory goes with the request.
+        root = Path(files.dir())
+        return {**given, "files": {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}}
 
 
 class WideApi(Scale):

@@ -23,6 +23,7 @@ from topgraft_adapter.errors import InvalidInputError, OutputError, OverloadedEr
 from topgraft_adapter.inference import Answer, Target, metadata
 from topgraft_adapter.logs import log
 from topgraft_adapter.metrics import CONTENT_TYPE
+from topgraft_adapter.openapi import document
 from topgraft_adapter.service import MAX_BODY_BYTES, ModelService, log_raised
 from topgraft_adapter.transform import transform
 from topgraft_adapter.v2 import infer
@@ -52,6 +53,7 @@ def make_app(service: ModelService) -> Starlette:
             Route("/v2/health/live", routes.live),
             Route("/v2/health/ready", routes.ready),
             Route("/metrics", routes.metrics),
+            Route("/openapi.json", routes.openapi),
             Route("/adapters", routes.adapters),
             Route("/feedback", routes.feedback, methods=["POST"]),
             Route("/transformJson", routes.transform, methods=["POST"]),
@@ -87,6 +89,11 @@ class Routes:
     async def metrics(self, _request: Request) -> Response:
         """Prometheus' text format."""
         return Response(self._service.metrics.text(), media_type=CONTENT_TYPE)
+
+    async def openapi(self, _request: Request) -> Response:
+        """All of this in OpenAPI."""
+        settings = self._service.settings
+        return json_response(document(self._service.contract.api, settings.model, settings.version))
 
     async def adapters(self, _request: Request) -> Response:
         """The PEFT adapters of this version, as the version declares them."""
