@@ -529,7 +529,10 @@ REFUSED = [
         for env, field, reason in (
             ([{"name": "A=B", "value": "x"}], ".name", "must be a variable's name"),
             ([{"name": "1A", "value": "x"}], ".name", "must be a variable's name"),
-            ([{"name": "TOPGRAFT_PORT", "value": "1"}], ".name", "must not be a variable that Topgraft itself sets"),
+            *(
+                ([{"name": name, "value": "1"}], ".name", "must not be a variable that Topgraft itself sets")
+                for name in ("TOPGRAFT_PORT", "TOPGRAFT_ADAPTERS", "TOPGRAFT_HEAD_CONVERSION")
+            ),
             ([{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "a"}}}], "", "not both"),
             ([{"name": "A", "valueFrom": {}}], ".valueFrom", "must have exactly one of configMapKeyRef"),
             (

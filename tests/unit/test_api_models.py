@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.meta import KubernetesObject
 from topgraft.api.model import Model, Rollout
 from topgraft.api.modelversion import ModelVersion
+from topgraft.api.pod import RESERVED_ENV
 from topgraft.api.wire import immutable
 
-OBJECTS = Path(__file__).resolve().parents[1] / "objects"
+ROOT = Path(__file__).resolve().parents[2]
+OBJECTS = ROOT / "tests/objects"
 KINDS: dict[str, type[KubernetesObject]] = {
     "Model": Model,
     "ModelVersion": ModelVersion,
@@ -86,3 +89,12 @@ def test_the_rule_of_an_immutable_field_covers_unset_and_set_later() -> None:
     rule = immutable("AdapterUpgrade", "modelRef")
     assert rule.rule.startswith("has(self.modelRef) == has(oldSelf.modelRef) && ")
     assert rule.message == "spec.modelRef is immutable on an AdapterUpgrade: create a new AdapterUpgrade instead"
+
+
+def test_every_variable_that_the_operator_sets_is_reserved_and_told() -> None:
+    """A user's value would take its place: the later of one name wins."""
+    sources = (ROOT / "operator/topgraft/rollout").glob("*.py")
+    sets = {name for path in sources for name in re.findall("TOPGRAFT_[A-Z_]+", path.read_text())}
+    assert sets == set(RESERVED_ENV)
+    told = (ROOT / "sdk/README.md").read_text().partition("What the operator sets")[2].partition("\n\n")[0]
+    assert set(re.findall("TOPGRAFT_[A-Z_]+", told)) == sets

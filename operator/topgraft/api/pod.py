@@ -26,9 +26,18 @@ RESERVED_ENV = (
     "TOPGRAFT_VERSION",
     "TOPGRAFT_PORT",
     "TOPGRAFT_MAX_CONNECTION_AGE_SECONDS",
+    "TOPGRAFT_GRPC_PORT",
+    "TOPGRAFT_ADAPTERS",
+    "TOPGRAFT_CONTAINERS",
+    "TOPGRAFT_EXTERNAL",
+    "TOPGRAFT_HEAD_CONVERSION",
+    "TOPGRAFT_HEAD_NAME",
     "TOPGRAFT_INFO_DIR",
+    "TOPGRAFT_TEST_TAG",
+    "TOPGRAFT_SANDBOX_URL",
+    "TOPGRAFT_TRAIN_PARAMS",
 )
-"""What the operator itself gives to every adapter container."""
+"""What the operator itself gives to containers, each from a field of its own: a second source would contradict it."""
 
 
 class LocalObjectReference(Wire):
