@@ -1,5 +1,7 @@
 """The environment of sdk/transformers' tests, outside of the work tree: `python hack/heads.py` prints its Python.
 
+The package with the weights of examples/embeddings is in it, too, without what it requires: only its files are used.
+
 Torch and transformers take 1.5 GB, so one environment serves all work trees whose pinned packages are the same; it is
 made when they change. The packages of this repository are not installed in it: its users set PYTHONPATH.
 """
@@ -17,7 +19,8 @@ from localcluster.steps import step
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "sdk" / "transformers"
-_INPUTS = (HERE / "dev.txt", HERE / "cpu_torch.py")
+_WEIGHTS = ROOT / "examples" / "embeddings" / "weights.txt"
+_INPUTS = (HERE / "dev.txt", HERE / "cpu_torch.py", _WEIGHTS)
 SOURCES = (HERE / "topgraft_transformers", HERE / "cpu_torch.py")
 PYTHONPATH = f"{HERE}:{ROOT / 'sdk'}"
 
@@ -42,7 +45,8 @@ def _make(environment: Path) -> None:
     shutil.rmtree(environment, ignore_errors=True)
     run([sys.executable, "-m", "venv", environment], seconds=120)
     options = ("--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps")
-    run([environment / "bin" / "pip", "install", *options, "--require-hashes", "-r", HERE / "dev.txt"], seconds=1200)
+    for file in (HERE / "dev.txt", _WEIGHTS):
+        run([environment / "bin" / "pip", "install", *options, "--require-hashes", "-r", file], seconds=1200)
     packages = next((environment / "lib").glob("python*/site-packages"))
     run([environment / "bin" / "python", HERE / "cpu_torch.py", packages], seconds=300)
     (environment / "complete").touch()

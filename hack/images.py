@@ -26,13 +26,43 @@ _IGNORED = ("__pycache__", ".egg-info", ".pytest_cache", ".mypy_cache", ".ruff_c
 
 @dataclass(frozen=True)
 class Image:
-    """`inputs` are all the files, relative to the repository, that the Dockerfile may read; the context is the root."""
+    """`inputs` are all the files, relative to the repository, that the Dockerfile may read; the context is the root.
+
+    `full`: only the long tests use it, so that `make test` does not build it.
+    """
 
     name: str
     dockerfile: str
     inputs: tuple[str, ...]
     requirements: tuple[str, ...]
     arguments: tuple[str, ...] = ()
+    full: bool = False
+
+
+def _transformers(name: str, version: str, example: str, adapter: str, full: bool = False) -> Image:
+    """An image with torch. They share every layer but the last: the second is all but built with the first."""
+    adapters = f"examples/{example}/adapters"
+    return Image(
+        name=f"{name}:{version}",
+        dockerfile="sdk/transformers/Dockerfile",
+        inputs=(
+            "sdk/transformers/Dockerfile",
+            "sdk/transformers/Dockerfile.dockerignore",
+            "constraints/build.txt",
+            "sdk/transformers/constraints.txt",
+            "sdk/transformers/cpu_torch.py",
+            "sdk/transformers/pyproject.toml",
+            "sdk/transformers/README.md",
+            "sdk/transformers/topgraft_transformers",
+            "sdk/pyproject.toml",
+            "sdk/README.md",
+            "sdk/topgraft_adapter",
+            f"{adapters}/{version}",
+        ),
+        requirements=("constraints/build.txt", "sdk/transformers/constraints.txt"),
+        arguments=(f"VARIANT={version}", f"ADAPTERS={adapters}", f"ADAPTER={adapter}"),
+        full=full,
+    )
 
 
 OPERATOR = Image(
@@ -70,31 +100,26 @@ CHAOS = Image(
     arguments=("VARIANT=chaos", "ADAPTERS=tests/adapters"),
 )
 """What verification must find; for tests only."""
-HEADS = tuple(
+HEADS = tuple(_transformers("text-classifier", tag, "heads", "text_classifier:TextClassifier") for tag in ("v1", "v2"))
+EMBEDDINGS = (
     Image(
-        name=f"text-classifier:{version}",
-        dockerfile="sdk/transformers/Dockerfile",
+        name="minilm:1",
+        dockerfile="examples/embeddings/Dockerfile",
         inputs=(
-            "sdk/transformers/Dockerfile",
-            "sdk/transformers/Dockerfile.dockerignore",
-            "constraints/build.txt",
-            "sdk/transformers/constraints.txt",
-            "sdk/transformers/cpu_torch.py",
-            "sdk/transformers/pyproject.toml",
-            "sdk/transformers/README.md",
-            "sdk/transformers/topgraft_transformers",
-            "sdk/pyproject.toml",
-            "sdk/README.md",
-            "sdk/topgraft_adapter",
-            f"examples/heads/adapters/{version}",
+            "examples/embeddings/Dockerfile",
+            "examples/embeddings/Dockerfile.dockerignore",
+            "examples/embeddings/weights.txt",
         ),
-        requirements=("constraints/build.txt", "sdk/transformers/constraints.txt"),
-        arguments=(f"VARIANT={version}",),
-    )
-    for version in ("v1", "v2")
+        requirements=("examples/embeddings/weights.txt",),
+        full=True,
+    ),
+    *(
+        _transformers("text-embedder", tag, "embeddings", "text_embedder:TextEmbedder", full=True)
+        for tag in ("v1", "v2")
+    ),
 )
-"""The second is all but built when the first is: they differ in their last layer."""
-IMAGES = {image.name: image for image in (OPERATOR, *DIGITS, CHAOS, *HEADS)}
+"""The first is no program: its files are the artifacts of the others."""
+IMAGES = {image.name: image for image in (OPERATOR, *DIGITS, CHAOS, *HEADS, *EMBEDDINGS)}
 
 
 class Builder:

@@ -30,7 +30,7 @@ def start(at: Settings) -> None:
         file.write_text(_CONFIGURATION.format(**options))
         process = Process(at, name)
         process.start(["docker-registry", "serve", file])
-        wait(partial(_get, f"http://{address}:{REGISTRY_PORT}/v2/"), 15, f"{name} does not answer", [process])
+        wait(partial(_answers, f"http://{address}:{REGISTRY_PORT}/v2/"), 15, f"{name} does not answer", [process])
 
 
 def ensure_base(at: Settings) -> None:
@@ -77,16 +77,26 @@ def _debootstrap(root: Path) -> None:
 
 
 def has(image: str) -> bool:
+    return bool(digest(image))
+
+
+def digest(image: str) -> str:
+    """The digest of `NAME:TAG` as `sha256:…`; empty when the registry has none."""
     name, tag = image.split(":")
-    return _get(f"http://127.0.0.1:{REGISTRY_PORT}/v2/{name}/manifests/{tag}")
+    return _get(f"http://127.0.0.1:{REGISTRY_PORT}/v2/{name}/manifests/{tag}").get("docker-content-digest", "")
 
 
-def _get(url: str) -> bool:
+def _answers(url: str) -> bool:
+    return bool(_get(url))
+
+
+def _get(url: str) -> dict[str, str]:
+    """The headers of the answer, their names in small letters; none when there is no answer, or an error."""
     accept = {
         "Accept": "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
     }
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=accept), timeout=2) as answer:
-            return bool(answer.status == 200)
+            return {name.lower(): value for name, value in answer.headers.items()}
     except (urllib.error.URLError, OSError):
-        return False
+        return {}

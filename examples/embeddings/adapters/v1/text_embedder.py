@@ -1,0 +1,36 @@
+"""Vectors of texts, with a bug: the mean counts the padding, so a text's vector depends on what it is sent with."""
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+from topgraft_adapter import Api, Array, ModelAdapter, ModelStateReader
+from transformers import AutoModel, AutoTokenizer
+
+
+class TextEmbedder(ModelAdapter):
+    """A sentence encoder: texts in, vectors of length 1 out; the closer two are, the more alike is what they say."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, state_reader: ModelStateReader) -> Self:
+        """Load encoder and tokenizer."""
+        directory = state_reader.dir()
+        model = AutoModel.from_pretrained(directory, local_files_only=True)
+        return cls(model.eval(), AutoTokenizer.from_pretrained(directory, local_files_only=True))
+
+    @classmethod
+    def api(cls) -> Api:
+        """`text`: strings of shape [n]; `embedding`: floats [n, 384]."""
+        return {"text": Array("string", (-1,))}, {"embedding": Array("float", (-1, 384))}
+
+    def predict(self, text: np.ndarray) -> np.ndarray:
+        """The vector of each text."""
+        texts = [str(one) for one in text]
+        tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=256, return_tensors="pt")
+        with torch.inference_mode():
+            words = self.model(**tokens).last_hidden_state
+        return torch.nn.functional.normalize(words.mean(dim=1), dim=1).numpy()
