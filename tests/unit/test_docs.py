@@ -63,6 +63,7 @@ KUBERNETES_WORDS = {
     *("Never", "NodeLost", "Normal", "PATCH", "POST", "PUT", "Pending", "PersistentVolumeClaim", "Pod"),
     *(
         "PodInitializing",
+        "DisruptionTarget",
         "PodScheduled",
         "Progressing",
         "ReadWriteOnce",

@@ -91,6 +91,11 @@ class Probes(Wire):
     """By default /v2/health/live; with contract None: whether the port is open."""
     startup_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
     """How long the adapter may take to load before the container is started again."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 1
+    """How long readiness, asked each second, may take to answer."""
+    failure_threshold: Annotated[int, Field(ge=1, le=60)] = 2
+    """After how many failed answers a pod is not ready. Two: one slow answer on a busy node must not send a good
+    version back for ever. With one replica, its unreadiness is the loss of all pods: give servers that pause more."""
 
 
 class Serving(Wire):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -54,9 +55,20 @@ def _all_gone(at: Situation, serving: str | None, since: datetime) -> Fault | No
         return None
     if pods and all(_out_of_reach(pod) for pod in pods):
         return Fault("NodeNotReady", f"the nodes of all pods of {serving!r} do not answer", False, since, True)
+    if all(pod.disrupted or not pod.started for pod in pods):
+        return Fault("PodsDisrupted", f"no pod of {serving!r} is ready: {_disruption(pods)}", False, since, True)
     told = next((c.message for p in pods if (c := p.condition("Ready")) and c.message), "")
     text = f"no pod of {serving!r} is ready: {told or f'it has {len(pods)} pods'}"
     return Fault("NoReadyPods", text, True, since, True)
+
+
+def _disruption(pods: Sequence[Pod]) -> str:
+    """Who took the pods, as far as they tell."""
+    for pod in pods:
+        target = pod.condition("DisruptionTarget")
+        if target is not None and target.status == "True":
+            return f"pod {pod.name}: {target.reason}: {target.message}"
+    return "its pods are deleted" if pods else "its pods are gone"
 
 
 def _out_of_reach(pod: Pod) -> bool:
@@ -117,6 +129,18 @@ def preparation_fault(at: Situation) -> Fault | None:
         if text := at.seen.refusals.get(f"{kind}/{name}"):
             found.append(refusal_fault(f"{kind} {name!r}", text, at.now))
     return worst(found)
+
+
+def loads_until(at: Situation, version: str) -> datetime:
+    """When the last of its pods must have loaded: a node that came late takes nothing from the time to load."""
+    limit = timedelta(seconds=at.model.spec.serving.probes.startup_seconds)
+    began = (
+        status.state.running.started_at
+        for pod in at.pods(version)
+        for status in pod.status.container_statuses
+        if not pod.ready and status.state.running is not None and status.state.running.started_at is not None
+    )
+    return max((each + limit for each in began), default=at.now)
 
 
 def runs_without_being_ready(at: Situation, version: str) -> bool:

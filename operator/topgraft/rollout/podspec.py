@@ -136,11 +136,10 @@ def _probes(model: Model, version: ModelVersion) -> dict[str, Any]:
     alive: dict[str, Any] = {"httpGet": {"path": probes.liveness_path, "port": port}}
     if version.spec.adapter.contract == "None" and not probes.model_fields_set & {"readiness_path", "liveness_path"}:
         ready = alive = {"tcpSocket": {"port": port}}
-    each = {"periodSeconds": 1, "timeoutSeconds": 1}
+    each = {"periodSeconds": 1, "timeoutSeconds": probes.timeout_seconds}
     return {
         "startupProbe": {**ready, **each, "failureThreshold": probes.startup_seconds},
-        # Twice: one slow answer on a busy node must not send a good version back for ever.
-        "readinessProbe": {**ready, **each, "failureThreshold": 2},
+        "readinessProbe": {**ready, **each, "failureThreshold": probes.failure_threshold},
         "livenessProbe": {**alive, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
     }
 

@@ -9,7 +9,7 @@ from enum import Enum
 from topgraft.rollout import gate, live, routing, sharing, verifying
 from topgraft.rollout.children import rolls
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
-from topgraft.rollout.health import SLOW, preparation_fault, runs_without_being_ready
+from topgraft.rollout.health import SLOW, loads_until, preparation_fault, runs_without_being_ready
 from topgraft.rollout.observed import Observed
 from topgraft.rollout.preflight import recheck_name
 from topgraft.rollout.situation import Situation
@@ -195,6 +195,8 @@ def _preparing(at: Situation) -> Progress:
         began = max(began, sharing.due_since(at, begun))
     deadline = began + timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds)
     fault = preparation_fault(at)
+    if fault is None:
+        deadline = max(deadline, loads_until(at, name))
     if at.now >= deadline and not _digesting(at) and not verifying.busy(at):
         return _deadline(at, name, fault, record.tries if record is not None else 0)
     until = min((at.now + timedelta(seconds=1)) if fault is not None and fault.content else deadline, deadline)
@@ -233,7 +235,13 @@ def _deadline(at: Situation, name: str, fault: Fault | None, tries: int) -> Prog
     if fault is None and not runs_without_being_ready(at, name):
         fault = Fault("PodsStarting", f"pods of {name} have no running container yet", False, at.now)
     if fault is None or fault.content:
-        text = f"{name} was not ready within spec.strategy.progressDeadlineSeconds ({seconds} s), its containers run"
+        startup = at.model.spec.serving.probes.startup_seconds
+        text = (
+            f"{name} was not ready within spec.strategy.progressDeadlineSeconds ({seconds} s), and its containers ran "
+        )
+        text += (
+            f"for spec.serving.probes.startupSeconds ({startup} s): see their logs and the readinessPath, or give more"
+        )
         return Progress(Phase.PREPARING, "NotReady", text, failed=Fault("NotReady", text, True, at.now, True))
     if stopped(at):
         # What serves is never stopped twice for the same attempt unless somebody asks for it.

@@ -82,10 +82,14 @@ class Waiting(View):
     message: str = ""
 
 
+class Running(View):
+    started_at: datetime | None = None
+
+
 class ContainerState(View):
     waiting: Waiting | None = None
     terminated: Terminated | None = None
-    running: dict[str, Any] | None = None
+    running: Running | None = None
 
 
 class ContainerStatus(View):
@@ -149,6 +153,12 @@ class Pod(Object):
         """Whether all containers were up once; a pod that still loads is late, not sick."""
         statuses = self.status.container_statuses
         return bool(statuses) and all(status.started for status in statuses)
+
+    @property
+    def disrupted(self) -> bool:
+        """Whether somebody takes it away: a drain, an eviction, a preemption, a person. Its containers live."""
+        target = self.condition("DisruptionTarget")
+        return self.metadata.deletion_timestamp is not None or (target is not None and target.status == "True")
 
     def runs_for(self, deployment: str) -> bool:
         """Whether the Deployment's ReplicaSet made this pod; labels alone anybody can write."""

@@ -279,7 +279,8 @@ class World:
         if pod["metadata"]["name"] in self.dead or pod["metadata"]["deployment"] in self.dead:
             behaviour = "unready"
         if behaviour == "loading":
-            behaviour = "ok" if pod["status"].get("containerStatuses", [{}])[0].get("started") else "loading"
+            before = next(iter(pod["status"].get("containerStatuses", [])), {})
+            behaviour = "ok" if before.get("started") else "loading"
         container: dict[str, Any] = {"name": "adapter", "ready": behaviour == "ok", "restartCount": 0, "imageID": ""}
         container["started"] = behaviour in ("ok", "unready")
         match behaviour:
@@ -294,7 +295,8 @@ class World:
                 waiting = {"reason": "ErrImagePull", "message": "dial tcp: connection refused"}
                 container["state"] = {"waiting": waiting}
             case _:
-                container["state"] = {"running": {"startedAt": rfc3339(self.now)}}
+                before = next(iter(pod["status"].get("containerStatuses", [])), {}).get("state", {}).get("running")
+                container["state"] = {"running": before or {"startedAt": rfc3339(self.now)}}
         ready = behaviour == "ok"
         old = next((c for c in pod["status"].get("conditions", []) if c["type"] == "Ready"), {})
         status = "True" if ready else "False"
@@ -302,7 +304,10 @@ class World:
         pod["status"] |= {
             "phase": "Running",
             "startTime": pod["metadata"]["creationTimestamp"],
-            "conditions": [{"type": "Ready", "status": status, "lastTransitionTime": moved}],
+            "conditions": [
+                {"type": "Ready", "status": status, "lastTransitionTime": moved},
+                *(c for c in pod["status"].get("conditions", []) if c["type"] == "DisruptionTarget"),
+            ],
             "containerStatuses": [container],
         }
 
