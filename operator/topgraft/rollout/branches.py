@@ -15,10 +15,9 @@ from topgraft.governance import training
 from topgraft.governance.releases import standing
 from topgraft.rollout.claims import ONE_NODE, exclusive, on_one_node
 from topgraft.rollout.derive import content_of
-from topgraft.rollout.image import Image
 from topgraft.rollout.infofiles import has_infos, informed
 from topgraft.rollout.instructions import Apply, Delete, Write
-from topgraft.rollout.podspec import mount_clash, pinned_image
+from topgraft.rollout.podspec import mount_clash
 from topgraft.rollout.render import Kept, deployment_stands, service_body, service_stands, stamped, workload
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.views import (
@@ -136,10 +135,10 @@ def _deployment(at: Situation, run: Run, version: ModelVersion, live: Deployment
 def _kept(at: Situation, version: ModelVersion, live: Deployment | None) -> Kept:
     if live is None or live.metadata.annotations.get(CONTENT) != content_of(version):
         return Kept(at.image(version), on_one_node(at, version), has_infos(version))
-    # A digest that becomes known restarts no pod, and somebody else's image is not kept.
-    own = live.image in (version.spec.adapter.image, pinned_image(version, Image.parse(live.image).digest))
+    # A digest that becomes known restarts no pod.
+    image = live.image if live.image == version.spec.adapter.image else at.image(version, live)
     one_node = live.metadata.annotations.get(ONE_NODE) == "true"
-    return Kept(live.image if own else at.image(version), one_node, informed(version, live))
+    return Kept(image, one_node, informed(version, live))
 
 
 def _service(at: Situation, run: Run) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
         if name == at.previous and not at.baking and version.spec.adapter.contract == "None" and at.decision:
             # A stock server closes no old connection by itself; its pods are replaced once, which does.
             since = at.decision.attempt
-        image = at.image(version, at.report(version))
+        image = at.image(version)
         digest_image = (live.digest_image if live else "") or at.seen.settings.image
         reads = digest_image if exclusive(at, version) else ""
         one_node = on_one_node(at, version)

@@ -326,13 +326,13 @@ class Situation:
     def parent(self, version: ModelVersion) -> ModelVersion | None:
         return self.versions.get(version.spec.parent_version or "")
 
-    def image(self, version: ModelVersion, report: Report | None = None) -> str:
-        """What the version's Deployment runs. Invariant: an existing one keeps its digest, whatever the tag became."""
-        live = self.deployments.get(version.metadata.name)
-        digest = kept_digest(version, live.image) if live else ""
-        digest = digest or (report.image_digest if report else "")
-        recorded = version.status.adapter.image_digest if version.status.adapter else None
-        return pinned_image(version, digest or recorded or "")
+    def image(self, version: ModelVersion, live: Deployment | None = None) -> str:
+        """What the version's pods run. Invariant: its digest stays the one that was proved, whatever the tag became and
+        whatever somebody else put into `live` (by default its Deployment in production), which counts last."""
+        report, recorded = self.report(version), version.status.adapter
+        digest = (report.image_digest if report else "") or (recorded.image_digest if recorded else None)
+        live = live or self.deployments.get(version.metadata.name)
+        return pinned_image(version, digest or (kept_digest(version, live.image) if live else ""))
 
     def faults(self, version: str | None) -> list[Fault]:
         """What keeps the version's pods from being made or from being ready."""

@@ -118,7 +118,7 @@ def _found(at: Situation, version: ModelVersion | None) -> dict[str, str]:
     if version is None:
         return {}
     record, report = version.status.artifact, at.report(version)
-    found = {"after": record.digest if record else "", "imageDigest": Image.parse(at.image(version, report)).digest}
+    found = {"after": record.digest if record else "", "imageDigest": Image.parse(at.image(version)).digest}
     if report is not None and report.artifact is not None:
         found["after"] = artifact_digest(version, report)
     return found

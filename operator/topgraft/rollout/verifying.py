@@ -299,7 +299,7 @@ def _suite_pod(at: Situation, now: Checking) -> dict[str, object]:
     version, suite, report = now.version, now.policy.test_suite, at.report(now.version)
     assert suite is not None
     commit = report.contract.commit if report and report.contract else None
-    image, one_node = at.image(version, report), on_one_node(at, version)
+    image, one_node = at.image(version), on_one_node(at, version)
     return checkpods.suite_pod(at.model, version, now.mark, suite, image=image, commit=commit, one_node=one_node)
 
 

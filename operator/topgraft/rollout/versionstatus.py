@@ -75,7 +75,7 @@ def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
     report = at.report(version)
     assert report is not None
     contract = report.contract
-    digest = Image.parse(at.image(version, report)).digest
+    digest = Image.parse(at.image(version)).digest
     return {
         "artifact": _artifact(at, version, report),
         "adapter": without_nulls(
