@@ -6,7 +6,8 @@ import aiohttp
 
 MAX_BYTES = 1024 * 1024
 TIMEOUT_SECONDS = 2.0
-AT_ONCE = 32
+MAX_QUERIES = 16
+"""Connections to one server: no more requests than these may be under way to it, or one waits in its own time."""
 
 
 class FetchError(Exception):
@@ -18,11 +19,15 @@ class FetchError(Exception):
         self.body = body
 
 
+class SilentError(FetchError):
+    """The answer did not come, or not end, in time."""
+
+
 def session() -> aiohttp.ClientSession:
-    """A session for `fetch`; the caller closes it."""
+    """A session for `fetch`; the caller closes it, and bounds how many requests are under way."""
     return aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
-        connector=aiohttp.TCPConnector(limit=AT_ONCE, limit_per_host=4),
+        connector=aiohttp.TCPConnector(limit=0, limit_per_host=MAX_QUERIES),
         cookie_jar=aiohttp.DummyCookieJar(),
         # A small compressed body may be a huge one.
         headers={"Accept-Encoding": "identity"},
@@ -41,7 +46,7 @@ async def fetch(client: aiohttp.ClientSession, url: str, form: dict[str, str] | 
                 raise FetchError(f"HTTP status {response.status}", response.status, body)
             return body
     except TimeoutError:
-        raise FetchError(f"no answer within {TIMEOUT_SECONDS:g} s") from None
+        raise SilentError(f"no answer within {TIMEOUT_SECONDS:g} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise FetchError(_plain(error)) from None
 

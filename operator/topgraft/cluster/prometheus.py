@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,10 +13,10 @@ from typing import Any
 import aiohttp
 
 from topgraft.api.verification import Queries
+from topgraft.cluster.exposition import MAX_LABEL_LENGTH, MAX_LABELS
 from topgraft.cluster.fetch import FetchError, fetch
 from topgraft.rollout.traffic import Figures
 
-MAX_LABELS = 256
 _MESSAGE = 600
 
 
@@ -48,17 +49,20 @@ class Scope:
 class Prometheus:
     """One server, at the URL that the operator was started with."""
 
-    def __init__(self, url: str, client: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, url: str, client: aiohttp.ClientSession, turn: Callable[[], AbstractAsyncContextManager[None]]
+    ) -> None:
+        """`turn` is held for each query."""
         self._url = f"{url.rstrip('/')}/api/v1/query"
         self._client = client
+        self._turn = turn
 
     async def figures(self, queries: Queries, scope: Scope, time: datetime) -> Figures:
         """The figures of the window that ends at `time`. Raises QueryError, which names the query."""
         asked = {"requests": queries.requests, "latencyP95": queries.latency_p95, "errorRate": queries.error_rate}
         asked |= {"accuracy": queries.accuracy, "labels": queries.labels}
         texts = {name: scope.fill(text) for name, text in asked.items() if text is not None}
-        found = await asyncio.gather(*(self._ask(name, text, time) for name, text in texts.items()))
-        answers = dict(zip(texts, found, strict=True))
+        answers = {name: await self._ask(name, text, time) for name, text in texts.items()}
         requests = _number("requests", texts["requests"], answers["requests"])
         if requests is None:
             raise QueryError("QueryEmpty", _told("requests", texts["requests"], "returned nothing"))
@@ -70,7 +74,7 @@ class Prometheus:
             if not answers[name] and requests > 0:
                 text = f"returned nothing, though there were {requests:g} requests"
                 raise QueryError("QueryEmpty", _told(name, texts[name], text))
-        labels = {sample.get("metric", {}).get("label", ""): _value(sample) for sample in answers.get("labels", [])}
+        labels = {_label(sample): _value(sample) for sample in answers.get("labels", [])}
         if len(labels) > MAX_LABELS:
             text = f"returned {len(labels)} labels, more than {MAX_LABELS}"
             raise QueryError("QueryFailed", _told("labels", texts["labels"], text), lasting=True)
@@ -85,7 +89,8 @@ class Prometheus:
     async def _ask(self, name: str, query: str, time: datetime) -> list[dict[str, Any]]:
         form = {"query": query, "time": f"{time.timestamp():.3f}", "timeout": "2s"}
         try:
-            answer = _object(await fetch(self._client, self._url, form))
+            async with self._turn():
+                answer = _object(await fetch(self._client, self._url, form))
         except FetchError as error:
             said = _object(error.body)
             if error.status in (400, 422) and said.get("error"):
@@ -111,6 +116,11 @@ def _number(name: str, query: str, samples: list[dict[str, Any]]) -> float | Non
         text = f"returned {len(samples)} series: aggregate them to one, with sum() or max()"
         raise QueryError("QueryFailed", _told(name, query, text), lasting=True)
     return _value(samples[0]) if samples else None
+
+
+def _label(sample: dict[str, Any]) -> str:
+    metric = sample.get("metric")
+    return str(metric.get("label", ""))[:MAX_LABEL_LENGTH] if isinstance(metric, dict) else ""
 
 
 def _value(sample: dict[str, Any]) -> float | None:

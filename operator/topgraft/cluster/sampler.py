@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
-from typing import TypeVar
+from collections.abc import Callable, Mapping
 
 import aiohttp
 
@@ -14,93 +12,22 @@ from topgraft.cluster import metrics
 from topgraft.cluster.caches import Caches
 from topgraft.cluster.clock import Clock, elapsed
 from topgraft.cluster.exposition import UnreadableError, parse
-from topgraft.cluster.fetch import FetchError, fetch, session
+from topgraft.cluster.fetch import MAX_QUERIES, FetchError, SilentError, fetch, session
 from topgraft.cluster.prometheus import Prometheus, QueryError, Scope
 from topgraft.cluster.queue import Key
+from topgraft.cluster.series import Series, interval
+from topgraft.cluster.turns import Turns
 from topgraft.rollout.comparison import BASELINE_WINDOWS, Watch
-from topgraft.rollout.traffic import Counters, Figures, PodTraffic, QueriedTraffic, Traffic, Unseen
+from topgraft.rollout.traffic import Counters, Traffic
 from topgraft.rollout.views import Pod, host_port
 
 log = logging.getLogger(__name__)
 
-Sampled = TypeVar("Sampled", Counters, Figures)
-
-TRIES = 3
-"""Rounds in a row that must fail before it is told: a pod may be gone a moment before the watch says so."""
-MAX_SAMPLES = 2_000
-PODS_AT_ONCE = 8
+SCRAPES = {"model": 2, "namespace": 4, "total": 32}
+"""How many pods are asked at once."""
+QUERIES = {"model": 1, "namespace": 2, "total": MAX_QUERIES}
 LONG_SECONDS = 3600
 """How far back a baseline is asked for where the last windows have too few samples."""
-
-
-def interval(window_seconds: int) -> float:
-    """Seconds between two rounds: a tenth of a window, from 1 to 10."""
-    return min(10.0, max(1.0, window_seconds / 10))
-
-
-class Series:
-    """What is known of one version's traffic. `add` what a round brought, or `fail`; `traffic` is what looks see."""
-
-    def __init__(self, window_seconds: int) -> None:
-        self._window_seconds = window_seconds
-        self._spacing = timedelta(seconds=interval(window_seconds) * 0.7)
-        self._failures = 0
-        self._error: tuple[str, str] | None = None
-        self._pods: dict[str, Counters] = {}
-        self._total = Counters()
-        self._samples: list[tuple[datetime, Counters]] = []
-        self._points: list[tuple[datetime, Figures]] = []
-        self._lifetime = Figures()
-        self.asked_at = -1e9
-
-    def add_pods(self, read: Mapping[str, Counters], live: Iterable[str], time: datetime) -> None:
-        """Take in the counters of pods, by uid. A pod seen for the first time has counted nothing yet that matters."""
-        for uid, counters in read.items():
-            before = self._pods.get(uid)
-            if before is not None:
-                self._total = self._total.plus(counters if counters.restarted(before) else counters.minus(before))
-            self._pods[uid] = counters
-        for uid in self._pods.keys() - set(live):
-            del self._pods[uid]
-        self._succeeded()
-        _append(self._samples, time, self._total, self._spacing)
-
-    def add_point(self, figures: Figures, time: datetime) -> None:
-        self._succeeded()
-        _append(self._points, time, figures, self._spacing)
-
-    def set_baseline(self, figures: Figures) -> None:
-        self._succeeded()
-        self._lifetime = figures
-
-    def fail(self, reason: str, message: str, *, lasting: bool = False) -> None:
-        """Note a round that brought nothing; the error is told after some in a row."""
-        self._failures = TRIES if lasting else self._failures + 1
-        if self._failures >= TRIES:
-            self._error = (reason, message)
-
-    def _succeeded(self) -> None:
-        self._failures, self._error = 0, None
-
-    @property
-    def traffic(self) -> Traffic:
-        if self._samples:
-            lifetime = Counters()
-            for counters in self._pods.values():
-                lifetime = lifetime.plus(counters)
-            return PodTraffic(tuple(self._samples), lifetime, self._error)
-        if self._points or self._lifetime.requests:
-            return QueriedTraffic(tuple(self._points), self._window_seconds, self._lifetime, self._error)
-        return Unseen(self._error)
-
-
-def _append(kept: list[tuple[datetime, Sampled]], time: datetime, one: Sampled, spacing: timedelta) -> None:
-    """The newest is always there; the others are apart by the spacing, and the first stays as long as any."""
-    if len(kept) > 1 and kept[-1][0] - kept[-2][0] < spacing:
-        kept.pop()
-    kept.append((time, one))
-    if len(kept) > MAX_SAMPLES:
-        del kept[1]
 
 
 class Sampler:
@@ -116,7 +43,7 @@ class Sampler:
         self._series: dict[Key, dict[str, Series]] = {}
         self._told: dict[Key, tuple[object, ...]] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
-        self._limit = asyncio.Semaphore(PODS_AT_ONCE)
+        self._scrapes, self._queries = Turns(**SCRAPES), Turns(**QUERIES)
 
     async def run(self) -> None:
         """Keep the connections open until cancelled; then every task ends."""
@@ -165,7 +92,7 @@ class Sampler:
     async def _round(self, key: Key, watch: Watch) -> None:
         known = self._series[key]
         for version in watch.versions:
-            series = known.get(version) or Series(watch.limits.window_seconds)
+            series = known.get(version) or Series(watch.limits)
             if watch.metrics.source == "Pods":
                 await self._scrape(key, version, series, watch.metrics.path)
             else:
@@ -184,13 +111,16 @@ class Sampler:
         errors: list[str] = []
 
         async def scrape(pod: Pod) -> None:
+            uid = pod.metadata.uid
             try:
-                async with self._limit:
-                    read[pod.metadata.uid] = await self._read(pod, path)
+                async with self._scrapes.take(key):
+                    read[uid] = series.admit(uid, await self._read(pod, path))
             except (FetchError, UnreadableError) as error:
+                if isinstance(error, SilentError):
+                    series.rest(uid)
                 errors.append(f"pod {pod.name}: GET {path}: {error}")
 
-        await asyncio.gather(*(scrape(pod) for pod in pods))
+        await asyncio.gather(*(scrape(pod) for pod in series.due(pods)))
         for result, count in (("ok", len(read)), ("error", len(errors))):
             metrics.SCRAPES.labels(result).inc(count)
         if read:
@@ -208,7 +138,8 @@ class Sampler:
             text = "spec.verification.metrics.source is Prometheus, but the operator was started without --prometheus"
             series.fail("PrometheusNotConfigured", text, lasting=True)
             return
-        server, now = Prometheus(self._url, self._client), self._clock.now()
+        server = Prometheus(self._url, self._client, lambda: self._queries.take(key))
+        now = self._clock.now()
         compared = any(one.version == version for one in watch.comparisons)
 
         def scope(seconds: int) -> Scope:

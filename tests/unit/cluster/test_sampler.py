@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,12 +14,12 @@ import pytest
 from aiohttp import web
 from fakeapi import eventually
 from topgraft.api.verification import Baseline, Limits, LiveMetrics
-from topgraft.cluster import fetch
+from topgraft.cluster import fetch, series
 from topgraft.cluster import sampler as module
 from topgraft.cluster.clock import Clock
-from topgraft.cluster.sampler import Sampler, Series, interval
+from topgraft.cluster.sampler import Sampler
 from topgraft.rollout.comparison import Comparison, Watch
-from topgraft.rollout.traffic import Counters, PodTraffic, QueriedTraffic, Unseen
+from topgraft.rollout.traffic import PodTraffic, QueriedTraffic, Unseen
 from topgraft.rollout.views import Pod
 
 KEY = ("team", "digits")
@@ -104,7 +104,8 @@ async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
 
 @asynccontextmanager
 async def running(monkeypatch: pytest.MonkeyPatch, prometheus: str | None = None) -> AsyncIterator[Bench]:
-    monkeypatch.setattr(module, "interval", lambda _: 0.05)
+    for one in (module, series):
+        monkeypatch.setattr(one, "interval", lambda _: 0.05)
     monkeypatch.setattr(fetch, "TIMEOUT_SECONDS", 0.5)
     bench = Bench(prometheus)
     task = asyncio.create_task(bench.sampler.run())
@@ -302,48 +303,6 @@ async def test_a_breach_wakes_the_model_once(bench: Bench) -> None:
         await asyncio.sleep(0.5)
     assert 2 <= woken <= 6, "the first figures, inconclusive, failed"
     assert len(bench.woken) <= woken + 1
-
-
-def test_a_pod_that_begins_anew_loses_nothing_and_counts_nothing_twice() -> None:
-    series, moments = Series(10), iter(NOW + timedelta(seconds=n) for n in range(20))
-    for value in (100, 110, 5, 7):
-        series.add_pods({"a": Counters(value)}, ["a"], next(moments))
-    assert [counted.requests for _, counted in series.traffic.samples] == [0, 10, 15, 17]  # type: ignore[attr-defined]
-    series.add_pods({"b": Counters(1000)}, ["a", "b"], next(moments))
-    series.add_pods({"a": Counters(9), "b": Counters(1001)}, ["a", "b"], next(moments))
-    found = series.traffic
-    assert isinstance(found, PodTraffic)
-    assert found.samples[-1][1].requests == 20, "a round that missed a pod is made up for by the next"
-    assert found.lifetime.requests == 1010
-    series.add_pods({"b": Counters(1002)}, ["b"], next(moments))
-    assert series.traffic.lifetime.requests == 1002  # type: ignore[attr-defined]
-
-
-def test_memory_is_bounded_and_the_newest_and_the_first_sample_stay() -> None:
-    series = Series(10)
-    for number in range(10_000):
-        series.add_pods({"a": Counters(number)}, ["a"], NOW + timedelta(seconds=number))
-    samples = series.traffic.samples  # type: ignore[attr-defined]
-    assert len(samples) <= module.MAX_SAMPLES
-    assert (samples[0][0], samples[-1][0]) == (NOW, NOW + timedelta(seconds=9999))
-
-
-def test_an_error_is_told_after_three_rounds_and_gone_with_the_next_good_one() -> None:
-    series = Series(10)
-    for _ in range(2):
-        series.fail("MetricsUnreadable", "x")
-    assert series.traffic.error is None
-    series.fail("MetricsUnreadable", "x")
-    assert series.traffic.error == ("MetricsUnreadable", "x")
-    series.add_pods({"a": Counters(1)}, ["a"], NOW)
-    assert series.traffic.error is None
-    series.fail("QueryFailed", "y", lasting=True)
-    assert series.traffic.error == ("QueryFailed", "y")
-
-
-@pytest.mark.parametrize(("window", "seconds"), [(1, 1), (10, 1), (60, 6), (3600, 10)])
-def test_rounds_are_a_tenth_of_a_window_apart(window: int, seconds: float) -> None:
-    assert interval(window) == seconds
 
 
 # -- Prometheus ------------------------------------------------------------------------------------------------------
