@@ -34,7 +34,7 @@ def wanted(at: Situation) -> Registration | None:
 
 
 def due(at: Situation) -> Registration | None:
-    """What is not mirrored yet, by the status: nothing is asked of the registry again after a restart."""
+    """What is not mirrored yet, by the status: nothing is asked of MLflow again after a restart."""
     registration, known = at.registration, at.model.status.mlflow
     if registration is None:
         return None
