@@ -95,27 +95,59 @@ _CLUSTER = (
 )
 
 
+class Clock:
+    """What a part costs: the time that passes from now on, and the processors'.
+
+    `used`: CPU seconds of its programs and theirs, but not of a cluster that works for them. How busy all processors
+    were meanwhile, with whatever, tells whether less waiting would make the part shorter, or only less work.
+    """
+
+    def __init__(self) -> None:
+        self.used = 0.0
+        self._began = time.monotonic()
+        self._machine = _machine()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def __str__(self) -> str:
+        busy, idle = (now - then for now, then in zip(_machine(), self._machine, strict=True))
+        share = f"{100 * busy / (busy + idle):5.0f} %" if busy + idle else ""
+        return f"{self.seconds:7.1f} s{self.used:7.1f} s{share}"
+
+
+def _machine() -> tuple[float, float]:
+    """(busy, idle) of all processors since the machine started; zeros where Linux does not tell."""
+    try:
+        times = [float(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except OSError:
+        return 0.0, 0.0
+    idle = times[3] + times[4]
+    return sum(times) - idle, idle
+
+
 class Report:
     """What each part ended with, to be said again in the last lines."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.lines = [f"{'':30}{'time':>9}{'CPU':>9}{'busy':>7}"]
         self.failed = False
 
-    def add(self, name: str, seconds: float, ok: bool, what: str) -> None:
+    def add(self, name: str, clock: Clock, ok: bool, what: str = "") -> None:
         self.failed |= not ok
-        self.lines.append(f"{'ok  ' if ok else 'FAIL'} {name:26}{seconds:7.1f} s  {what}")
+        self.lines.append(f"{'ok  ' if ok else 'FAIL'} {name:25}{clock}  {what}".rstrip())
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """A step that ends with a ClusterError when it fails."""
-        began = time.monotonic()
+        clock = Clock()
         try:
             yield
         except ClusterError as error:
-            self.add(name, time.monotonic() - began, False, str(error))
+            self.add(name, clock, False, str(error))
             raise
-        self.add(name, time.monotonic() - began, True, "")
+        self.add(name, clock, True)
 
 
 class Programs:
@@ -126,8 +158,10 @@ class Programs:
         self._lock = threading.Lock()
         self.over = False
 
-    def run(self, command: Sequence[str | Path], environment: Mapping[str, str], line: Callable[[str], None]) -> int:
-        """Its exit status; `line` is given what it prints, as it comes."""
+    def run(
+        self, command: Sequence[str | Path], environment: Mapping[str, str], line: Callable[[str], None], clock: Clock
+    ) -> int:
+        """Its exit status; `line` is given what it prints, as it comes, and `clock` what it used."""
         with self._lock:
             if self.over:
                 return -signal.SIGINT
@@ -145,9 +179,14 @@ class Programs:
         assert process.stdout is not None
         for text in process.stdout:
             line(text)
-        status = process.wait()
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except ChildProcessError:
+            return process.wait()  # ended by `__exit__`
+        process.returncode = os.waitstatus_to_exitcode(status)
+        clock.used += usage.ru_utime + usage.ru_stime
         self._running.discard(process)
-        return status
+        return process.returncode
 
     def __enter__(self) -> Self:
         return self
@@ -169,13 +208,13 @@ def lint(report: Report, programs: Programs, commands: Mapping[str, Sequence[str
     """Style, types, layers and generated files; all of them, so that one run names everything to mend."""
     environment = {**os.environ, "MYPYPATH": "hack"}
     for name, command in commands.items():
-        began, said = time.monotonic(), list[str]()
-        status = programs.run([BIN / command[0], *command[1:]], environment, said.append)
+        clock, said = Clock(), list[str]()
+        status = programs.run([BIN / command[0], *command[1:]], environment, said.append, clock)
         if programs.over:
             return
         if status:
             print(f"\n== {name}\n{''.join(said)}", flush=True)
-        report.add(name, time.monotonic() - began, status == 0, "")
+        report.add(name, clock, status == 0)
 
 
 def tests(report: Report, programs: Programs, suites: Iterable[Suite], full: bool) -> None:
@@ -183,16 +222,16 @@ def tests(report: Report, programs: Programs, suites: Iterable[Suite], full: boo
     environment = {**({"PROPERTY_EXAMPLES": "500"} if full else {}), **os.environ}
     for suite in suites:
         print(f"\n== {suite.name}", flush=True)
-        began = time.monotonic()
-        status, told = _show(programs, suite.command(full), environment)
+        clock = Clock()
+        status, told = _show(programs, suite.command(full), environment, clock)
         ok = status in {0, _NO_TESTS}
         if status == _FAILED and suite.twice:
             print(f"\n== {suite.name}: what failed, once more", flush=True)
-            status, again = _show(programs, suite.command(full, again=True), environment)
+            status, again = _show(programs, suite.command(full, again=True), environment, clock)
             ok, told = status == 0, f"{told}; once more: {again}"
         if programs.over:
             return
-        report.add(suite.name, time.monotonic() - began, ok, told)
+        report.add(suite.name, clock, ok, told)
 
 
 def transformers(report: Report, programs: Programs) -> None:
@@ -200,14 +239,14 @@ def transformers(report: Report, programs: Programs) -> None:
     with report.part("environment with torch"):
         python = heads.python()
     print("\n== sdk/transformers", flush=True)
-    began, options = time.monotonic(), ("-q", "--timeout=120", "--durations=5", "-pno:cacheprovider")
+    clock, options = Clock(), ("-q", "--timeout=120", "--durations=5", "-pno:cacheprovider")
     command = [str(python), "-m", "pytest", *options, f"--rootdir={heads.HERE}", str(heads.HERE / "tests")]
-    status, told = _show(programs, command, {**os.environ, **heads.environment()})
-    report.add("sdk/transformers", time.monotonic() - began, status == 0, told)
-    settings = f"--config-file={heads.HERE / 'pyproject.toml'}"
+    status, told = _show(programs, command, {**os.environ, **heads.environment()}, clock)
+    report.add("sdk/transformers", clock, status == 0, told)
+    clock, settings = Clock(), f"--config-file={heads.HERE / 'pyproject.toml'}"
     command = [str(python), "-m", "mypy", "--strict", settings, *map(str, heads.SOURCES)]
-    status, told = _show(programs, command, {**os.environ, **heads.environment()})
-    report.add("mypy sdk/transformers", time.monotonic() - began, status == 0, told)
+    status, told = _show(programs, command, {**os.environ, **heads.environment()}, clock)
+    report.add("mypy sdk/transformers", clock, status == 0, told)
 
 
 def mlflow(report: Report, programs: Programs) -> None:
@@ -215,14 +254,14 @@ def mlflow(report: Report, programs: Programs) -> None:
     with report.part("environment with MLflow"):
         python = mlflowenv.python()
     print("\n== tests/mlflow", flush=True)
-    began, options = time.monotonic(), ("-q", "--timeout=900", "--durations=5", "-pno:cacheprovider")
+    clock, options = Clock(), ("-q", "--timeout=900", "--durations=5", "-pno:cacheprovider")
     environment = {**os.environ, "PYTHONPATH": mlflowenv.PYTHONPATH}
     command = [str(python), "-m", "pytest", *options, str(mlflowenv.TESTS)]
-    status, told = _show(programs, command, environment)
-    report.add("tests/mlflow", time.monotonic() - began, status == 0, told)
+    status, told = _show(programs, command, environment, clock)
+    report.add("tests/mlflow", clock, status == 0, told)
 
 
-def _show(programs: Programs, command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+def _show(programs: Programs, command: Sequence[str], environment: Mapping[str, str], clock: Clock) -> tuple[int, str]:
     """Run it, its output shown; returns the exit status and the last line."""
     last = ""
 
@@ -231,7 +270,7 @@ def _show(programs: Programs, command: Sequence[str], environment: Mapping[str, 
         print(line, end="", flush=True)
         last = line.strip() or last
 
-    return programs.run(command, environment, show), last.strip("= ")
+    return programs.run(command, environment, show, clock), last.strip("= ")
 
 
 @contextmanager
@@ -303,8 +342,7 @@ def main() -> int:
     parser.add_argument("tier", nargs="+", choices=["lint", "unit", "heads", "mlflow", "api", "cluster"])
     parser.add_argument("--full", action="store_true", help="the long matrices too")
     arguments = parser.parse_args()
-    report = Report()
-    began = time.monotonic()
+    report, clock = Report(), Clock()
     # A stop from outside must still stop the cluster that was started here.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -313,7 +351,7 @@ def main() -> int:
         print(f"check: {error}", file=sys.stderr)
         report.failed = True
     print("\n" + "\n".join(report.lines))
-    print(f"{'FAILED' if report.failed else 'passed'} in {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{'FAILED' if report.failed else 'passed'} in {clock.seconds:.0f} s", flush=True)
     return 1 if report.failed else 0
 
 

@@ -45,12 +45,12 @@ def inspect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return asked
 
 
-def test_asked(inspect: Any, tmp_path: Path) -> None:
+def test_a_conversion_that_is_asked_for_is_told(inspect: Any, tmp_path: Path) -> None:
     (tmp_path / "head").write_text("A")
     assert inspect("Headed", "Auto")["headConversion"] == {"from": "A", "to": "B", "result": "Converted"}
 
 
-def test_not_asked(inspect: Any) -> None:
+def test_nobody_asks_for_a_conversion_and_none_is_told(inspect: Any) -> None:
     assert "headConversion" not in inspect("Headed")
 
 

@@ -86,7 +86,7 @@ def test_a_chunked_body_and_one_that_is_cut_off(scale):
     assert not any("exception" in line for line in scale.log())
 
 
-def test_metrics(scale):
+def test_metrics_count_requests_by_status_and_their_time(scale):
     scale.infer([1, 2, 3, 4])
     scale.ask("POST", INFER, b"{")
     with urllib.request.urlopen(f"http://127.0.0.1:{scale.port}/metrics", timeout=10) as response:

@@ -60,10 +60,13 @@ TOPGRAFT_VERSION=NAME-1
 PYTHONPATH=.
 """
 
-_DOCKERFILE = """# docker build -t registry.example/NAME:v1 --build-arg TAG=v1 .
+_DOCKERFILE = """# pip wheel --no-deps --wheel-dir wheels PATH/TO/topgraft/sdk
+# docker build -t registry.example/NAME:v1 --build-arg TAG=v1 .
 FROM python:3.11-slim
 COPY requirements.txt /tmp/requirements.txt
-RUN pip install --no-cache-dir -r /tmp/requirements.txt
+# What no package index of yours has: topgraft-adapter.
+COPY wheels/ /tmp/wheels/
+RUN pip install --no-cache-dir --find-links /tmp/wheels -r /tmp/requirements.txt
 COPY MODULE.py /opt/adapter/MODULE.py
 ARG TAG=""
 ARG COMMIT=""
@@ -86,7 +89,8 @@ _README = """# NAME
     env $(cat environment) topgraft-adapter serve --host 127.0.0.1
     curl -d @sample.json http://127.0.0.1:8080/transformJson
 
-The artifacts go to a volume, the rest into an image: see Dockerfile. Pin what requirements.txt names before you build.
+The artifacts go to a volume, the rest into an image: Dockerfile says how in its first two lines. Pin what
+requirements.txt names before you build.
 """
 
 

@@ -43,7 +43,7 @@ def namespace(crds: None) -> Iterator[str]:
     kubectl = Kubectl()
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     yield name
-    kubectl("delete", "namespace", name, "--wait=false")
+    kubectl.delete("namespace", name)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def claim(kubectl: Kubectl, namespace: str, tmp_path: Path) -> Iterator[Callable
 
     yield make
     for volume in volumes:
-        kubectl("delete", "persistentvolume", volume, "--wait=false")
+        kubectl.delete("persistentvolume", volume)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -87,10 +87,14 @@ def test_a_p0_defect_goes_back(stage: Stage, name: str) -> None:
     def told(each: str) -> bool:
         return condition(stage.watched.live("AdapterUpgrade", each), "RolledBack") == ("True", "DefectReported")
 
+    def reported(each: str) -> dict[str, Any]:
+        status: dict[str, Any] = stage.watched.live("Model", each)["status"]
+        return status if status.keys() >= {"defects", "lastRollback"} else {}
+
     stage.until(name, told, STEADY_SECONDS, "the upgrade tells it")
     assert "BUG-1234" in message(stage.until_ready("AdapterUpgrade", name, "False", "DefectReported"))
     stage.until(name, lambda each: stage.failures(each) == {bad: "DefectReported"}, STEADY_SECONDS, "it is marked")
-    status = stage.watched.live("Model", name)["status"]
+    status = stage.until(name, reported, STEADY_SECONDS, "the Model tells it")
     assert [(one["id"], one["severity"], one["version"]) for one in status["defects"]] == [("BUG-1234", "P0", bad)]
     assert status["lastRollback"]["reason"] == "DefectReported"
 
@@ -110,7 +114,11 @@ def test_untouched_files_are_read_after_the_switch(
         return condition(kubectl.get(kind, "quick")) in (("True", "Serving"), ("True", "UpgradeSucceeded"))
 
     wait_until(lambda: ready("model"), STEADY_SECONDS, "v1 serves")
-    first = kubectl.get("modelversion", "quick-1")["status"]["artifact"]
+
+    def artifact(name: str) -> Any:
+        return kubectl.get("modelversion", name).get("status", {}).get("artifact")
+
+    first = wait_until(lambda: artifact("quick-1"), STEADY_SECONDS, "the version tells it")
     assert first["statDigest"]
     kubectl.apply(upgrade("quick", "v2"))
 
@@ -123,7 +131,9 @@ def test_untouched_files_are_read_after_the_switch(
     said = kubectl("logs", f"{name}-preflight", "--container=digest")
     assert '"quick": true' in said
     wait_until(lambda: ready("adapterupgrade"), STEADY_SECONDS, "the upgrade has ended")
-    second = kubectl.get("modelversion", name)["status"]["artifact"]
-    assert kubectl.condition("modelversion", name, "ArtifactVerified")["reason"] == "DigestComputed"
+    told = {"reason": "DigestComputed"}.items()
+    found = lambda: kubectl.condition("modelversion", name, "ArtifactVerified").items()  # noqa: E731
+    wait_until(lambda: told <= found(), STEADY_SECONDS, "all bytes were read")
+    second = artifact(name)
     assert (second["digest"], second["statDigest"]) == (first["digest"], first["statDigest"])
     assert second["verifiedTime"] > first["verifiedTime"]

@@ -267,7 +267,7 @@ def _claim(stage: Stage, directory: Path) -> Iterator[None]:
         },
     )
     yield
-    stage.kubectl("delete", "persistentvolume", name, "--wait=false")
+    stage.kubectl.delete("persistentvolume", name)
 
 
 @EACH

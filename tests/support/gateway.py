@@ -42,9 +42,7 @@ class Route:
         self._name = name
 
     def live(self) -> Body:
-        text = self._kubectl("get", "httproute", self._name, "--output=json", "--ignore-not-found")
-        body: Body = json.loads(text) if text.strip() else {}
-        return body
+        return self._kubectl.get("httproute", self._name)
 
     def weights(self) -> dict[str, int]:
         """What each Service gets by the rule without headers."""

@@ -204,4 +204,4 @@ def open_stage(
         stage.probes.stop()
         stage.watched.stop()
         stage.operator.stop()
-        kubectl("delete", "namespace", namespace, "--wait=false")
+        kubectl.delete("namespace", namespace)

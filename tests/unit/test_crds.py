@@ -242,3 +242,9 @@ class TestGenerator:
             "self != 13",
         ]
         assert schema["properties"]["last"] == {"type": "integer"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_kubectl_get_shows_ready_and_its_reason(path: Path) -> None:
+    columns = crd(path)["spec"]["versions"][0]["additionalPrinterColumns"]
+    assert {column["name"] for column in columns if not column.get("priority")} >= {"Ready", "Reason"}

@@ -20,113 +20,69 @@ from topgraft.cluster import metrics
 from topgraft.cluster.health import ClusterMetrics
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("examples/*/README.md"), ROOT / "sdk/README.md"]
-)
+FOLDERS = ("", "docs", "examples/*", "charts/*", "sdk", "sdk/transformers", "benchmarks", "hack/localcluster")
+PAGES = sorted(page for folder in FOLDERS for page in ROOT.glob(f"{folder}/*.md".lstrip("/")))
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
-KUBERNETES_WORDS = {
-    *("ALL", "Accept", "ClusterIP", "Completed", "DeadlineExceeded", "FallbackToLogsOnError", "Error", "Running"),
-    *(
-        "Background",
-        "BearerToken",
-        "Complete",
-        "ConfigMap",
-        "Job",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-    ),
-    *(
-        "ContainerCreating",
-        "CrashLoopBackOff",
-        "DELETE",
-        "DELETED",
-        "DeleteOptions",
-        "Deployment",
-        "EndpointSlice",
-        "ErrImageNeverPull",
-        "ErrImagePull",
-    ),
-    *(
-        "Always",
-        "Event",
-        "Evicted",
-        "FailedCreatePodSandBox",
-        "False",
-        "GET",
-        "IfNotPresent",
-        "ImagePullBackOff",
-        "Lease",
-    ),
-    *("Never", "NodeLost", "Normal", "PATCH", "POST", "PUT", "Pending", "PersistentVolumeClaim", "Pod"),
-    *(
-        "PodInitializing",
-        "DisruptionTarget",
-        "PodScheduled",
-        "Progressing",
-        "ReadWriteOnce",
-        "ReadWriteOncePod",
-        "ReplicaFailure",
-        "ReplicaSet",
-        "RollingUpdate",
-        "RuntimeDefault",
-        "ScheduleAnyway",
-    ),
-    *("Always", "NetworkPolicy", "Ingress", "Egress", "UDP"),
-    *("Service", "Shutdown", "Status", "Strict", "TCP", "True", "Unknown", "Warning"),
-}
+
+def words(text: str) -> set[str]:
+    return set(text.split())
+
+
+KUBERNETES_WORDS = words(
+    """
+    ALL Accept Always Background BearerToken ClusterIP Complete Completed ConfigMap ContainerCreating
+    CrashLoopBackOff CreateContainerConfigError CreateContainerError DELETE DELETED DeadlineExceeded
+    DeleteOptions Deployment DisruptionTarget Egress EndpointSlice ErrImageNeverPull ErrImagePull Error Event Evicted
+    FailedCreatePodSandBox FallbackToLogsOnError False GET IfNotPresent ImagePullBackOff Ingress Job Lease
+    NetworkPolicy Never NodeLost Normal PATCH POST PUT Pending PersistentVolumeClaim Pod PodInitializing
+    PodScheduled Progressing ReadWriteOnce ReadWriteOncePod ReplicaFailure ReplicaSet RollingUpdate Running
+    RuntimeDefault ScheduleAnyway Service Shutdown Status Strict TCP True UDP Unknown Warning
+    """
+)
 OWN_WORDS = {
-    "kinds and values of the API": {
-        "Model",
-        "ModelVersion",
-        "AdapterUpgrade",
-        "Production",
-        "Experimental",
-        "Enforce",
-        "Topgraft",
-        "None",
-        "Quick",
-        "CodeRepository",
-        "EveryCommit",
-        "TagOnly",
-    },
-    "condition types": {
-        *("Ready", "Reconciling", "Stalled", "Available", "RollbackReady", "Ungoverned", "AdapterOverridden"),
-        *("Held", "InvalidWindow", "InvalidDefect", "Accepted"),
-        *(
-            "Held",
-            "InvalidWindow",
-            "InvalidDefect",
-            "LineageAccepted",
-            "DigestPinned",
-            "InvalidAlias",
-            "SandboxReady",
-            "SandboxTested",
-        ),
-        *("ArtifactVerified", "ContractVerified", "Succeeded", "ArtifactsUnchanged", "ContractCompatible", "Healthy"),
-        *("Verified", "Validated", "MetricsUnavailable", "InfosDelivered", "RouteReady", "AdaptersAccepted"),
-        *("MlflowSynced", "ReleaseWaiting", "ResubmissionRequired", "BranchesReady"),
-    },
-    "days of a window": {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"},
-    "states of a Model": {"ACTIVE", "STARTING", "DEGRADED", "DISABLED", "FAILED"},
-    "words of the Gateway API": {"Gateway", "HTTPRoute", "PathPrefix", "Accepted", "ResolvedRefs", "Exact", "ERROR"},
-    "reasons of what is well": {"RouteAccepted"},
-    "verdicts and policies": {"Passed", "Failed", "RollBack"},
-    "words of a decision": {"First", "Forward", "Back", "Step", "Standby", "Abandoned"},
-    "where a split of a dataset comes from": {"Job", "Default"},
-    "source types": {"Promoted"},
-    "strategies": {"BlueGreen", "Canary", "Recreate"},
-    "a stage that no condition tells": {"Trained"},
-    "levels of visibility": {"Private", "Org", "Public"},
-    "outcomes, steps and phases": {"Failed", "Refused", "Backoff", "Blocked", "Preparing", "Settling", "Steady"}
-    | {"Undecided", "Waiting", "Retrying", "Requeued", "Closed", "Restored"},
-    "submissions and releases": {"Manual", "Metric", "Approve", "Reject", "Rejected", "Pending", "Submitted"}
-    | {"Released", "Archived", "Staging", "Experimental"},
-    "type variables": {"Value", "View", "Key", "Sampled"},
-    "modes and results of heads": {"Auto", "Require", "Off", "NotNeeded", "Converted", "Incomplete"},
-    "sources of metrics": {"Pods", "Prometheus", "Continuous"},
+    "kinds and values of the API": words(
+        """
+        AdapterUpgrade CodeRepository Enforce EveryCommit Experimental Model ModelVersion None Production Quick
+        TagOnly Topgraft
+        """
+    ),
+    "condition types": words(
+        """
+        Accepted AdapterOverridden AdaptersAccepted ArtifactVerified ArtifactsUnchanged Available BranchesReady
+        ContractCompatible ContractVerified DigestPinned Healthy Held InfosDelivered InvalidAlias InvalidDefect
+        InvalidWindow LineageAccepted MetricsUnavailable MlflowSynced Ready Reconciling ReleaseWaiting
+        ResubmissionRequired RollbackReady RouteReady SandboxReady SandboxTested Stalled Succeeded Ungoverned
+        Validated Verified
+        """
+    ),
+    "days of a window": words("Fri Mon Sat Sun Thu Tue Wed"),
+    "states of a Model": words("ACTIVE DEGRADED DISABLED FAILED STARTING"),
+    "words of the Gateway API": words("Accepted ERROR Exact Gateway HTTPRoute PathPrefix ResolvedRefs"),
+    "reasons of what is well": words("RouteAccepted"),
+    "verdicts and policies": words("Failed Passed RollBack"),
+    "words of a decision": words("Abandoned Back First Forward Standby Step"),
+    "where a split of a dataset comes from": words("Default Job"),
+    "source types": words("Promoted"),
+    "strategies": words("BlueGreen Canary Recreate"),
+    "a stage that no condition tells": words("Trained"),
+    "levels of visibility": words("Org Private Public"),
+    "outcomes, steps and phases": words(
+        """
+        Backoff Blocked Closed Failed Preparing Refused Requeued Restored Retrying Settling Steady Undecided
+        Waiting
+        """
+    ),
+    "submissions and releases": words(
+        """
+        Approve Archived Experimental Manual Metric Pending Reject Rejected Released Staging Submitted
+        """
+    ),
+    "type variables": words("Key Sampled Value View"),
+    "modes and results of heads": words("Auto Converted Incomplete NotNeeded Off Require"),
+    "sources of metrics": words("Continuous Pods Prometheus"),
 }
 """Words of the code that look like a reason and are none."""
 

@@ -80,7 +80,7 @@ def test_a_wait_ends_with_what_came_so_far(url: str, body: Path):
         load.wait(lambda answers: False, 0.5, "miracle")
 
 
-def test_figures():
+def test_answers_are_counted_by_version_time_and_percentile():
     times = [Answer(float(at), at / 100, at % 2 == 0, 200, f"v{1 + at // 50}", "", "") for at in range(100)]
     answers = Answers([*times, Answer(100.0, 5.0, False, 0, "", "", "no answer")])
     assert answers.percentile(50) == 0.5

@@ -22,6 +22,9 @@ from topgraft.api.target import PublishPolicy
 from topgraft.api.verification import Baseline, Checks, Verification
 from topgraft.api.wire import ATOMIC, Rule, Wire, immutable, rules
 
+TRAINED_LIMIT = 100
+"""How many trained versions a Model remembers."""
+
 Visibility = Literal["Private", "Org", "Public"]
 
 VersionName = Annotated[str, Field(max_length=253)]
@@ -150,6 +153,14 @@ class Defect(Wire):
     time: datetime
 
 
+class TrainedVersion(Wire):
+    """A version whose training Job has ended well."""
+
+    version: VersionName
+    content: HashText
+    """What was trained, and by which order."""
+
+
 class HistoryEntry(Wire):
     """A rollout that has ended."""
 
@@ -205,6 +216,9 @@ class ModelStatus(Wire):
     alias_history: Annotated[tuple[AliasMove, ...], Field(max_length=20), ATOMIC] = ()
     """The last moves of aliases, newest first."""
     sandbox: SandboxStatus | None = None
+    trained: Annotated[tuple[TrainedVersion, ...], Field(max_length=TRAINED_LIMIT), ATOMIC] = ()
+    """The versions that were trained by their own Job, newest first, also when they are gone: a version that is created
+    anew with the same spec is not trained again."""
     finished_time: datetime | None = None
     """When the last rollout ended."""
     replicas: Count | None = None

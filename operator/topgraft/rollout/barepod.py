@@ -31,7 +31,8 @@ def bare_pod(
             "namespace": model.metadata.namespace,
             "labels": labels(model, version.metadata.name, "preflight"),
             "annotations": {ATTEMPT: attempt, "argocd.argoproj.io/ignore-restart-policy": "true"},
-            "ownerReferences": owner_of(model),
+            # Not as its controller: a PodDisruptionBudget would add the Model's replicas for it, and block each drain.
+            "ownerReferences": [{**owner, "controller": False} for owner in owner_of(model)],
         },
         "spec": spec,
     }

@@ -4,9 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
+
+Frozen = TypeVar("Frozen", bound=BaseModel)
+Value = TypeVar("Value")
+
+
+def once(make: Callable[[Frozen], Value]) -> Callable[[Frozen], Value]:
+    """For a pure function of one frozen object: its value stays with the object, which is looked at many times.
+
+    As `functools.cached_property` keeps it, which pydantic leaves out of comparisons and dumps.
+    """
+    name = f"{make.__module__}.{make.__qualname__}"
+
+    @wraps(make)
+    def kept(model: Frozen) -> Value:
+        known: dict[str, Any] = model.__dict__
+        if name not in known:
+            known[name] = make(model)
+        value: Value = known[name]
+        return value
+
+    return kept
 
 
 def wire(model: BaseModel) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.target import Resolved
 from topgraft.governance.sourcetypes import UPGRADABLE
-from topgraft.rollout.content import digest, wire
+from topgraft.rollout.content import digest, once, wire
 from topgraft.rollout.image import Image
 from topgraft.rollout.views import MODEL_LABEL
 
@@ -66,6 +66,7 @@ def identity(spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@once
 def content_of(version: ModelVersion) -> str:
     """Identity of what a version runs on what; a version re-created under its name with other content differs."""
     return digest(identity(wire(version.spec)))[:16]

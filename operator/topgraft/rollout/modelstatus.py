@@ -20,6 +20,7 @@ from topgraft.rollout.steps import stopped
 from topgraft.rollout.strategy import step as step_of
 from topgraft.rollout.summary import ACTIVE, HISTORY_LIMIT, STUCK, ready_says, state_of, without_nulls
 from topgraft.rollout.target import rank
+from topgraft.rollout.training import training_records
 from topgraft.rollout.views import RETRY_AT
 
 STEPS = {Phase.BAKING: "Baking", Phase.BACKOFF: "Waiting", Phase.HELD: HELD_STEP}
@@ -58,6 +59,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "objectives": submissions.model_records(at) or None,
         **alias_status(at),
         "sandbox": sandbox_status(at),
+        "trained": training_records(at) or None,
         "finishedTime": rfc3339(at.now) if at.baked else old.finished_time and rfc3339(old.finished_time),
         "replicas": len(at.pods(at.serving)) if at.serving else 0,
         "selector": ",".join(f"{k}={v}" for k, v in labels(model, at.serving, "serving").items())

@@ -18,6 +18,7 @@ from topgraft.rollout.progress import Phase, Progress, progress
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.status import Ours, due, orphan, statuses
 from topgraft.rollout.switch import next_switch, reference, regarding
+from topgraft.rollout.trained import remembered
 
 WAIT_SECONDS = 5.0
 
@@ -33,7 +34,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         return Plan(tuple(_orphans(observed, now)))
     if model.metadata.deletion_timestamp is not None:
         return Plan()
-    at = Situation(observed, model, now)
+    at = Situation(remembered(observed, model), model, now)
     return replace(_decide(at), watch=live.watch(at), registration=mlflow.due(at))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -198,8 +199,15 @@ class Situation:
 
     def pods(self, version: str | None) -> tuple[Pod, ...]:
         """Serving pods of a version that its Deployment made."""
-        mine = (p for p in self.seen.pods if p.version == version and p.role == "serving")
-        return tuple(p for p in mine if p.runs_for(version or ""))
+        return tuple(self._pods.get(version or "", ()))
+
+    @cached_property
+    def _pods(self) -> dict[str, list[Pod]]:
+        found = defaultdict[str, list[Pod]](list)
+        for pod in self.seen.pods:
+            if pod.role == "serving" and pod.version and pod.runs_for(pod.version):
+                found[pod.version].append(pod)
+        return found
 
     def ready(self, version: str | None) -> int:
         """Ready serving pods of a version; pods that terminate do not count."""

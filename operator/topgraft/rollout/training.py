@@ -19,6 +19,7 @@ from topgraft.rollout.content import digest, wire
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.podspec import CONTAINER_SECURITY, POD_SECURITY, TMP, labels
 from topgraft.rollout.situation import Situation
+from topgraft.rollout.trained import overwritten, records
 from topgraft.rollout.views import RETRY_AT, ROLE_LABEL, VERSION_LABEL, Job
 
 NAME_LIMIT = 63
@@ -48,7 +49,8 @@ def training_writes(at: Situation) -> Iterator[Write]:
     """Make the Jobs that are due.
 
     Invariants: each version's Job is made once, whatever happens to its Model or to other versions; it is made again
-    only after it failed or was deleted, and somebody asked for it (retry-at). A trained version is never trained again.
+    only after it failed or was deleted, and somebody asked for it (retry-at). A trained version is never trained again,
+    nor one that is made anew like it. No Job writes over what has pods before somebody asked for it.
     """
     for version in at.seen.versions:
         asked, status = training_job(version), version.status
@@ -56,7 +58,7 @@ def training_writes(at: Situation) -> Iterator[Write]:
             continue
         job, token = _job(at, version), version.metadata.annotations.get(RETRY_AT, "")
         again = status.training is None or (status.training.retry_at or "") != token
-        if job is None and again:
+        if job is None and again and (token or overwritten(at, version, asked) is None):
             yield Apply(_body(at.model, version, asked, token), new=True)
         elif job is not None and job.failed is not None and _outdated(job, token):
             yield Delete("Job", job.metadata.namespace, job.name, job.metadata.uid)
@@ -75,8 +77,8 @@ def _job(at: Situation, version: ModelVersion) -> Job | None:
 
 def stage(at: Situation, version: ModelVersion) -> Stage:
     """How far the version's training is: by its own Job and by nothing else."""
-    status = version.status
-    if training_job(version) is None:
+    status, asked = version.status, training_job(version)
+    if asked is None:
         return PRETRAINED
     if status.code == codes.TRAINED.number:
         return Stage(codes.TRAINED, status.description or "", "Trained")
@@ -86,6 +88,10 @@ def stage(at: Situation, version: ModelVersion) -> Stage:
     if text := at.seen.refusals.get(f"Job/{name}"):
         return Stage(codes.UNTRAINED, f"the training Job {name!r} cannot be made: {text}", "TrainingRefused")
     token = version.metadata.annotations.get(RETRY_AT, "")
+    if job is None and not token and status.training is None and (other := overwritten(at, version, asked)) is not None:
+        text = f"the training Job {name!r} would write over the artifacts of {other}, which has pods"
+        remedy = f"name another place in a new version, or annotate this one with {RETRY_AT}=<any value> to do it"
+        return Stage(codes.UNTRAINED, f"{text}: {remedy}", "TrainingWouldOverwrite")
     if job is not None or status.training is None or (status.training.retry_at or "") != token:
         return Stage(codes.UNTRAINED, f"the training Job {name!r} is being made", "Untrained")
     again = f"to train again annotate {RETRY_AT}=<any new value>"
@@ -126,6 +132,14 @@ def training_status(at: Situation, version: ModelVersion) -> dict[str, Any]:
     elif old is not None:
         told["training"] = wire(old)
     return told
+
+
+def training_records(at: Situation) -> list[dict[str, Any]]:
+    """`status.trained` of the Model."""
+    jobs = [version for version in at.seen.versions if training_job(version) is not None]
+    done = [version for version in jobs if stage(at, version).code is codes.TRAINED]
+    begun = {version.metadata.name for version in jobs if version.status.training or _job(at, version)}
+    return records(at, done, begun)
 
 
 def news(at: Situation, version: ModelVersion) -> bool:

@@ -18,12 +18,14 @@ from topgraft.rollout.preflight import Report
 from topgraft.rollout.progress import Phase, Progress
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.summary import CONTRACT_NONE, ready_says, without_nulls
+from topgraft.rollout.target import derived
 
 REQUIREMENTS_LIMIT = 512
+SUMMARY = ("Ready", "Reconciling", "Stalled", "Suspended", "Serving")
 
 
 def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict[str, Any] | None:
-    """A version's status. None while it is a candidate without news: nothing is written before there is something."""
+    """A version's status. None while it is at rest, or on its way without news of its own."""
     old, name = version.status, version.metadata.name
     news = submissions.news(at, version) or training.news(at, version) or bool(version.spec.artifact.adapters)
     news = news or mlflow.news(at, version)
@@ -37,7 +39,7 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
     blamed = at.candidate.metadata.name if at.candidate is not None else at.serving
     failing = step.failed if name == blamed else None
     preparing = at.candidate is not None and name == at.candidate.metadata.name and not failing
-    if preparing and old.failure is None and step.phase in (Phase.PREPARING, Phase.QUEUED):
+    if preparing and old.failure is None and not _news_of_its_way(step, version):
         return None
     body: dict[str, Any] = {
         "observedGeneration": version.metadata.generation,
@@ -60,15 +62,29 @@ def version_status(at: Situation, step: Progress, version: ModelVersion) -> dict
     return without_nulls(body)
 
 
+def _news_of_its_way(step: Progress, version: ModelVersion) -> bool:
+    """Whether a candidate has something to say: the Model and the upgrade tell each step of a rollout, it tells few.
+
+    Of a derived version nobody asks before it waits for something, and an upgrade is to cost few writes.
+    """
+    if step.phase not in (Phase.PREPARING, Phase.QUEUED):
+        return True
+    told = {c.type: c.reason for c in version.status.conditions}
+    queued = step.phase is Phase.QUEUED
+    if "Ready" not in told:
+        return queued or not derived(version)
+    return "Reconciling" in told and (told["Reconciling"] == "Queued") != queued
+
+
 def _at_rest(at: Situation, version: ModelVersion) -> bool:
-    """Whether its status says already that it does not serve; thousands of such records must cost nothing."""
-    told = {c.type: c for c in version.status.conditions}
-    if "Serving" not in told or told["Serving"].status != "False":
-        return False
-    # What a change of the Model's policy changes is told; what an older release did not tell can wait.
-    ready, found = told.get("Ready"), lineage.objection(at.model, version)
-    refused = ready is not None and ready.reason == "LineageMissing"
-    return refused == (found is not None) or version.status.failure is not None
+    """Whether its status says already that it does not serve, and why; thousands of such records must cost nothing.
+
+    What an older release did not tell beside that can wait.
+    """
+    told = {c.type: (c.status, c.reason) for c in version.status.conditions if c.type in SUMMARY}
+    failure = version.status.failure
+    said = _resting(at, version, (failure.reason, failure.message or "") if failure else None)
+    return told == {"Serving": ("False", "NotSelected"), **{one.type: (one.status, one.reason) for one in said}}
 
 
 def _verification(at: Situation, version: ModelVersion) -> dict[str, Any]:
@@ -145,23 +161,14 @@ def _failure(at: Situation, step: Progress, version: ModelVersion, failing: bool
 
 
 def _version_conditions(at: Situation, step: Progress, version: ModelVersion, body: dict[str, Any]) -> Iterator[Says]:
-    name = version.metadata.name
-    if failure := body["failure"]:
-        yield Says("Ready", "False", failure["reason"], failure.get("message", ""))
-        yield Says("Stalled", "True", failure["reason"], failure.get("message", ""))
-    elif at.candidate is not None and name == at.candidate.metadata.name:
+    name, failure = version.metadata.name, body["failure"]
+    if not failure and at.candidate is not None and name == at.candidate.metadata.name:
         yield from ready_says(step)
-    elif name == at.serving:
-        yield Says(
-            "Ready", "True", "Serving", f"requests to Model {at.model.metadata.name} are answered by this version"
-        )
-    elif body["code"] != TRAINED.number:
-        yield from training.training_says(at, version)
-    elif found := lineage.objection(at.model, version):
-        yield Says("Ready", "False", found.reason, found.message)
-        yield Says("Stalled", "True", found.reason, found.message)
+    elif not failure and name == at.serving:
+        text = f"requests to Model {at.model.metadata.name} are answered by this version"
+        yield Says("Ready", "True", "Serving", text)
     else:
-        yield Says("Ready", "True", "Recorded", "recorded, not serving now")
+        yield from _resting(at, version, (failure["reason"], failure.get("message", "")) if failure else None)
     yield from _governed(at, version, body)
     if digest := (body["artifact"] or {}).get("digest"):
         if (body["artifact"] or {}).get("verifiedTime"):
@@ -181,6 +188,20 @@ def _version_conditions(at: Situation, step: Progress, version: ModelVersion, bo
     yield from submissions.says(at, version)
     yield from peft.says(at, version, body["failure"])
     yield Says("Serving", truth(name == at.serving), "Selected" if name == at.serving else "NotSelected")
+
+
+def _resting(at: Situation, version: ModelVersion, failure: tuple[str, str] | None) -> Iterator[Says]:
+    """The summary of a version that neither serves nor is on its way. `failure`: reason and message."""
+    if failure is not None:
+        yield Says("Ready", "False", *failure)
+        yield Says("Stalled", "True", *failure)
+    elif training.stage(at, version).code is not TRAINED:
+        yield from training.training_says(at, version)
+    elif found := lineage.objection(at.model, version):
+        yield Says("Ready", "False", found.reason, found.message)
+        yield Says("Stalled", "True", found.reason, found.message)
+    else:
+        yield Says("Ready", "True", "Recorded", "recorded, not serving now")
 
 
 def _governed(at: Situation, version: ModelVersion, body: dict[str, Any]) -> Iterator[Says]:

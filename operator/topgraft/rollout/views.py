@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -143,7 +144,7 @@ class Pod(Object):
     def condition(self, kind: str) -> PodCondition | None:
         return next((c for c in self.status.conditions if c.type == kind), None)
 
-    @property
+    @cached_property
     def ready(self) -> bool:
         condition = self.condition("Ready")
         return self.metadata.deletion_timestamp is None and condition is not None and condition.status == "True"
@@ -313,7 +314,7 @@ class Service(Object):
     def selects(self) -> str | None:
         return self.spec.selector.get(VERSION_LABEL)
 
-    @property
+    @cached_property
     def decision(self) -> Decision | None:
         text = self.metadata.annotations.get(DECISION)
         try:

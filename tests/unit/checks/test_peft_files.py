@@ -248,7 +248,9 @@ def test_the_answer_of_many_adapters_fits_into_a_termination_message() -> None:
         assert len(json.loads(text)["adapters"]) == 32
 
 
-def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_leaves_its_answer_in_the_termination_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lora(tmp_path / "a")
     log = tmp_path / "log"
     log.touch()

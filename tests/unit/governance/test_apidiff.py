@@ -88,7 +88,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("side", "old", "new", "breaks", "told"), CASES, ids=[case[4] for case in CASES])
-def test_one_change(side: str, old: list[Any], new: list[Any], breaks: bool, told: str) -> None:
+def test_a_change_of_the_api_is_told_and_breaks_callers_or_not(
+    side: str, old: list[Any], new: list[Any], breaks: bool, told: str
+) -> None:
     changes = api_changes(Api.model_validate({side: old}), Api.model_validate({side: new}))
     assert [(str(change), change.breaking) for change in changes] == [(told, breaks)]
 

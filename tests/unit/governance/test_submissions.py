@@ -47,7 +47,9 @@ def review(by: str, decision: str, check: str = "look") -> dict[str, str]:
         ((review("ana", "Approve", "other"),), (), "Pending"),
     ],
 )
-def test_people(reviews: tuple[Any, ...], approvers: tuple[str, ...], state: str) -> None:
+def test_a_check_by_people_stands_as_the_last_word_of_the_approvers(
+    reviews: tuple[Any, ...], approvers: tuple[str, ...], state: str
+) -> None:
     check = {"name": "look", "type": "Manual", "approvers": approvers}
     asked = version(objectives=[{"name": "quality", "reviews": reviews}])
     (record,) = submissions(model(check), asked, (), NOW)
@@ -73,7 +75,9 @@ def test_people(reviews: tuple[Any, ...], approvers: tuple[str, ...], state: str
     ],
 )
 @pytest.mark.parametrize("place", ["metrics", "metadata"])
-def test_figures(metric: dict[str, str], given: dict[str, str], state: str, place: str) -> None:
+def test_a_check_by_a_metric_passes_within_its_bounds_and_else_rejects(
+    metric: dict[str, str], given: dict[str, str], state: str, place: str
+) -> None:
     check = {"name": "good", "type": "Metric", "metric": metric}
     own = {"metrics": given} if place == "metrics" else {}
     asked = version(objectives=[{"name": "quality", **own}], metadata=given if place == "metadata" else {})

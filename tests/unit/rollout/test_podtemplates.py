@@ -153,3 +153,27 @@ def test_no_branch_and_no_sandbox_shows_other_bytes_than_were_proved() -> None:
     assert said["SandboxReady"] == ("False", "MountPathTaken")
     assert ("Deployment", "digits-try") not in world.objects
     assert ("Pod", "digits-2-sandbox") not in world.objects
+
+
+def test_a_pod_that_only_checks_has_an_owner_and_no_controller() -> None:
+    world = World()
+    checks = {"smoke": [{"name": "alive", "path": "/v2/health/ready"}], "testSuite": {}}
+    world.model(verification=checks, sandbox={"version": "digits-1"})
+    world.base()
+    found: dict[str, dict[str, Any]] = {}
+    for tag in ("v1", "v2"):
+        world.upgrade(tag)
+        for _ in range(20):
+            world.run(1)
+            found |= {n: p["metadata"] for (k, n), p in world.objects.items() if k == "Pod" and "deployment" not in p}
+    bare = {
+        name: meta["ownerReferences"][0]
+        for name, meta in found.items()
+        if meta["labels"][views.ROLE_LABEL] != "serving"
+    }
+    assert {name.rpartition("-")[2] for name in bare} == {"preflight", "verify", "test", "sandbox"}
+    assert not any(owner["controller"] for owner in bare.values()), (
+        "a disruption budget adds up what controllers ask for"
+    )
+    uid = world.objects["Model", MODEL]["metadata"]["uid"]
+    assert {owner["uid"] for owner in bare.values()} == {uid}

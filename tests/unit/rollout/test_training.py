@@ -293,3 +293,111 @@ def test_names_of_jobs_fit_and_differ() -> None:
     made = set(jobs_made(world))
     assert len(made) == len(names)
     assert max(map(len, made)) <= 63
+
+
+CLAIM = {"claimName": "weights"}
+OUT = {"name": "out", "mountPath": "/out", "persistentVolumeClaim": CLAIM}
+WEIGHTS = {"name": "weights", "mountPath": "/weights", "persistentVolumeClaim": CLAIM}
+
+
+def at_place(name: str, path: str | None) -> dict[str, Any]:
+    """A volume of the claim, in a directory of its own where `path` is given."""
+    base = OUT if name == "out" else WEIGHTS
+    return {**base, "persistentVolumeClaim": {**CLAIM, **({"subPath": path} if path else {})}}
+
+
+def make(world: World, name: str = "digits-1", path: str | None = None, out: str | None = None, **info: Any) -> None:
+    """A version that is trained into the claim that it serves."""
+    job = {**JOB, "volumes": [at_place("out", out)]}
+    artifact = {"volumes": [at_place("weights", path)]}
+    world.base(name, revision=1, trainInfo={"job": job, **info}, artifact=artifact)
+
+
+def trained_on_a_claim(path: str | None = None) -> World:
+    world = World(claims={"weights": "ReadWriteMany"})
+    world.model()
+    make(world, path=path)
+    world.run(10)
+    set_job(world, "digits-1", **ended("Complete"))
+    world.run(200)
+    assert world.serving == "digits-1"
+    world.writes.clear()
+    return world
+
+
+@pytest.mark.parametrize("upgraded", [False, True])
+@pytest.mark.parametrize("absent", [0, 60])
+def test_a_trained_version_that_is_made_anew_is_not_trained_again(upgraded: bool, absent: float) -> None:
+    world = trained_on_a_claim()
+    if upgraded:
+        world.upgrade("v2")
+        world.run(900)
+        assert world.serving_tag == "v2"
+    serving, ready = world.serving, world.conditions("Model", MODEL)["Ready"]
+    world.remove("ModelVersion", "digits-1")
+    world.run(absent)
+    world.writes.clear()
+    make(world)
+    world.run(60)
+    assert jobs_made(world) == []
+    assert code(world, "digits-1") == (21100, "MODEL_TRAINED")
+    assert world.serving == serving
+    assert world.conditions("Model", MODEL)["Ready"] == ready
+    assert not any(verb == "switch" or kind == "Deployment" for verb, kind, _ in world.writes)
+    world.writes.clear()
+    world.run(600)
+    assert world.writes == []
+
+
+def test_another_order_under_its_name_does_not_write_over_what_serves() -> None:
+    world = trained_on_a_claim()
+    world.remove("ModelVersion", "digits-1")
+    make(world, params={"epochs": "9"})
+    world.run(60)
+    assert jobs_made(world) == []
+    assert code(world, "digits-1") == (21102, "MODEL_UNTRAINED")
+    description = world.objects["ModelVersion", "digits-1"]["status"]["description"]
+    assert "would write over the artifacts of digits-1" in description
+    assert world.serving == "digits-1"
+    world.annotations("ModelVersion", "digits-1")["topgraft.dev/retry-at"] = "yes"
+    world.run(10)
+    assert jobs_made(world) == ["digits-1-train"]
+    assert world.objects["Model", MODEL]["status"].get("trained") is None, "what was trained is not there any more"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "out", "made"),
+    [
+        (None, None, None, False),
+        ("v1", "v2", None, True),
+        ("v1", "v2", "v2", True),
+        ("v1", "v1/more", None, False),
+        ("v1", None, None, False),
+        ("v1", "v2", "v1", False),
+        ("v1", "v10", "v10", True),
+    ],
+)
+def test_a_job_writes_over_nothing_that_has_pods(
+    first: str | None, second: str | None, out: str | None, made: bool
+) -> None:
+    world = trained_on_a_claim(first)
+    make(world, "digits-2", second, out)
+    world.run(60)
+    assert bool(jobs_made(world)) == made
+    if not made:
+        assert world.conditions("ModelVersion", "digits-2")["Ready"] == ("False", "TrainingWouldOverwrite")
+        assert world.conditions("ModelVersion", "digits-2")["Stalled"][0] == "True"
+    assert world.serving == "digits-1"
+
+
+def test_records_of_trainings_are_bounded_and_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("topgraft.rollout.trained.TRAINED_LIMIT", 2)
+    world = world_with("digits-1", "digits-2", "digits-3")
+    for name in ("digits-1", "digits-2", "digits-3"):
+        set_job(world, name, **ended("Complete"))
+    world.run(2000)
+    told = world.objects["Model", MODEL]["status"]["trained"]
+    assert [record["version"] for record in told] == ["digits-3", "digits-2"]
+    world.writes.clear()
+    world.run(600)
+    assert world.writes == []

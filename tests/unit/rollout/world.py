@@ -8,12 +8,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import marshal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from pydantic import BaseModel
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
@@ -41,6 +43,7 @@ VIEWS = {
     "Job": views.Job,
     "NetworkPolicy": views.NetworkPolicy,
 }
+READ: dict[str, type[BaseModel]] = OWN | VIEWS
 
 
 class Crash(Exception):
@@ -92,6 +95,8 @@ class World:
     registry: dict[str, str] = field(default_factory=dict)
     """What is looked up, such as `--tag=v2` or `--latest` → the tag that it stands for, error:<Reason>, or silent."""
     version: int = 0
+    parsed: dict[tuple[str, str], tuple[bytes, Any]] = field(default_factory=dict)
+    """What each object was when it was last read, and its view: as in the operator, only what changed is read anew."""
 
     # -- the user ---------------------------------------------------------------------------------------------------
     def put(self, kind: str, name: str, spec: dict[str, Any], **meta: Any) -> None:
@@ -471,9 +476,12 @@ class World:
 
     # -- the operator -----------------------------------------------------------------------------------------------
     def observe(self) -> Observed:
+        names: dict[str, list[str]] = {}
+        for kind, name in sorted(self.objects):
+            names.setdefault(kind, []).append(name)
+
         def all_of(kind: str) -> tuple[Any, ...]:
-            read = (OWN | VIEWS)[kind].model_validate
-            return tuple(read(b) for (k, _), b in sorted(self.objects.items()) if k == kind)
+            return tuple(self._view(kind, name) for name in names.get(kind, ()))
 
         models = all_of("Model")
         return Observed(
@@ -499,6 +507,14 @@ class World:
             neighbours=self.neighbours or Neighbours({MODEL: models[0]} if models else {}),
             claims={name: self._claim(name, mode) for name, mode in self.claims.items()},
         )
+
+    def _view(self, kind: str, name: str) -> Any:
+        body = self.objects[kind, name]
+        state = marshal.dumps(body)
+        known = self.parsed.get((kind, name))
+        if known is None or known[0] != state:
+            known = self.parsed[kind, name] = state, READ[kind].model_validate(body)
+        return known[1]
 
     def _claim(self, name: str, mode: str) -> views.PersistentVolumeClaim:
         meta = {"name": name, "namespace": NAMESPACE, "uid": f"claim-{name}", "creationTimestamp": rfc3339(self.now)}
