@@ -10,7 +10,7 @@ import pytest
 from conftest import Server
 from topgraft.cluster.mlflow import MlflowError
 from topgraft.cluster.mlflowsync import Mlflow
-from topgraft.governance.mlflow import MAX_KEY, MAX_VALUE, Mirrored, Outcome, Record, Registration
+from topgraft.governance.mlflow import ADOPT, MAX_KEY, MAX_VALUE, Mirrored, Outcome, Record, Registration
 from unit.rollout.world import MODEL, World
 
 LINEAGE = {
@@ -108,13 +108,17 @@ def test_what_is_there_is_found_again_and_not_written_again(mlflow: Mlflow) -> N
     assert mlflow(replace(wanted, records=(other, wanted.records[1])))["a-1"] == "3", "another one of its name"
 
 
-def test_a_model_of_others_is_left_alone_and_one_without_owner_is_taken(mlflow: Mlflow) -> None:
+def test_a_model_of_others_is_left_alone_until_its_owner_gives_it(mlflow: Mlflow) -> None:
     mlflow(registration("owned", "a-1"))
-    with pytest.raises(MlflowError, match="'team/a'") as refused:
+    with pytest.raises(MlflowError, match="of another Model") as refused:
         mlflow(registration("owned", "b-1", owner="team/b"))
     assert (refused.value.reason, refused.value.everybody) == ("RegisteredModelTaken", False)
     assert set(shown(mlflow, "owned")[1]) == {"a-1"}
     mlflow._client.create_registered_model("free", description="by hand")
+    with pytest.raises(MlflowError, match=r"its tag topgraft\.dev/adopt to team/a"):
+        mlflow(registration("free", "a-1", serving="a-1"))
+    assert shown(mlflow, "free") == ({}, {})
+    mlflow._client.set_registered_model_tag("free", ADOPT, "team/a")
     mlflow(registration("free", "a-1", serving="a-1"))
     assert shown(mlflow, "free")[0] == {"serving": "a-1"}
     assert mlflow._client.get_registered_model("free").description == "by hand"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from topgraft.cluster.mlflow import MlflowError, unavailable
-from topgraft.governance.mlflow import CONTENT, OWNER, VERSION, Record, Registration
+from topgraft.governance.mlflow import ADOPT, CONTENT, OWNER, VERSION, Record, Registration
 
 Value = TypeVar("Value")
 
@@ -18,7 +18,8 @@ SETTINGS = {
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
 }
 """Environment of the client, where it is not given: it must not hang, wait, or tell others of us."""
-PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED")
+PASSING = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED")
+"""Answers that may be the same for everybody. An INTERNAL_ERROR may be one Model's alone, by what it asks for."""
 
 
 class MlflowMissing(Exception):
@@ -55,7 +56,7 @@ class Mlflow:
         return numbers
 
     def _own(self, wanted: Registration) -> dict[str, Any]:
-        """The registered model, made if there is none; returns its aliases. Raises for one of another Model."""
+        """The registered model, made if there is none; returns its aliases. Raises for one of others."""
         name = wanted.registered_model
         found = self._get(name)
         if found is None:
@@ -63,11 +64,18 @@ class Mlflow:
             self._ask(self._client.create_registered_model, name, tags=tags, description=wanted.description or None)
             return {}
         owner = found.tags.get(OWNER)
-        if owner is None:
+        # Its own owner must have said so, in MLflow: with our credentials any namespace could else take over any model.
+        if owner is None and found.tags.get(ADOPT) == wanted.owner:
             self._ask(self._client.set_registered_model_tag, name, OWNER, wanted.owner)
+        elif owner is None:
+            text = (
+                f"registered model {name!r} was not made by Topgraft: its owner gives it the tag {ADOPT}={wanted.owner}"
+            )
+            raise MlflowError("RegisteredModelTaken", f"{text}, or give spec.mlflow.registeredModel another name")
         elif owner != wanted.owner:
-            text = f"registered model {name!r} is that of Model {str(owner)[:120]!r}: give spec.mlflow.registeredModel"
-            raise MlflowError("RegisteredModelTaken", f"{text} another name")
+            # Not whose: the names of other namespaces are not for everybody.
+            text = f"registered model {name!r} is that of another Model: give spec.mlflow.registeredModel another name"
+            raise MlflowError("RegisteredModelTaken", text)
         if wanted.description and (found.description or "") != wanted.description:
             self._ask(self._client.update_registered_model, name, description=wanted.description)
         return dict(found.aliases)
@@ -119,5 +127,8 @@ class Mlflow:
         """What to say of an answer of the registry. Raises where there was none, or it may pass for everybody."""
         if not isinstance(error, self._answer) or getattr(error, "error_code", "") in PASSING:
             unavailable()
+        if getattr(error, "error_code", "") == "INTERNAL_ERROR":
+            # Its words have addresses and stack traces in them, which a condition must not.
+            return MlflowError("MlflowRefused", "MLflow fails on it with INTERNAL_ERROR: its log says why")
         text = " ".join(str(error).split())[:500]
         return MlflowError("MlflowRefused", f"MLflow refuses it: {text}")

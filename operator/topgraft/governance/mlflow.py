@@ -12,6 +12,8 @@ from typing import Any
 from topgraft.api.modelversion import ModelVersion
 
 OWNER, VERSION, CONTENT = "topgraft.dev/model", "topgraft.dev/version", "topgraft.dev/content"
+ADOPT = "topgraft.dev/adopt"
+"""A tag by which the owner of a registered model gives it to the Model that the tag names, as namespace/name."""
 SERVING, PREVIOUS = "serving", "previous"
 MAX_KEY, MAX_VALUE = 250, 5000
 _NO_KEY = re.compile(r"[^\w\-. :/]", re.ASCII)
