@@ -1,6 +1,7 @@
 """Run tiers of checks on one cluster: `python hack/check.py lint unit heads api cluster`.
 
-Lint and unit tests run beside the build and start of the cluster; what times real processes has the machine for itself.
+What only computes (lint, pure tests) runs beside all else and gives way to it; what counts or times requests has the
+machine for itself.
 A cluster that did not run before is stopped at the end, whatever happened; one that ran is used and left alone.
 """
 
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -51,7 +52,8 @@ class Suite:
 
     `seconds`: the most that a test may take. `parallel`: how tests go side by side. `marks`: those that it selects.
     `twice`: it has real processes, sockets and timers, on a machine that others may share: what fails is run once more,
-    one after the other with fresh fixtures, and named in the closing lines; what fails again fails.
+    one after the other with fresh fixtures, and named in the closing lines; what fails again fails. `niceness`: as of
+    nice(1), for what does not mind to wait.
     """
 
     folder: str
@@ -60,6 +62,7 @@ class Suite:
     options: tuple[str, ...] = ("-q",)
     marks: str = ""
     twice: bool = False
+    niceness: int = 0
 
     @property
     def name(self) -> str:
@@ -80,19 +83,17 @@ class Suite:
 
 
 _STEAL = "--dist=worksteal"
-_UNIT = (
-    Suite("tests/unit", 600, ("-n2", _STEAL)),
-    Suite("sdk/tests", 120, ("-n3", _STEAL), ("-q", "-pno:asyncio"), twice=True),
-    Suite("examples", 120),
-)
+# What only computes fills the time in which the tests with a cluster wait for it. Not with less weight than this: a
+# pure test, too, may have a limit of seconds for a process of its own.
+_NICENESS = 5
+_UNIT = (Suite("tests/unit", 900, ("-n2", _STEAL), niceness=_NICENESS), Suite("examples", 120, niceness=_NICENESS))
+_SDK = (Suite("sdk/tests", 120, ("-n3", _STEAL), ("-q", "-pno:asyncio"), twice=True),)
 _API = (Suite("tests/api", 120, ("-n4", _STEAL), twice=True),)
 # The tests of one file share an operator and mostly wait for pods: so the files go side by side. More than three at a
 # time are not done sooner on two processors, and run into their limits.
 _FILES = ("-n3", "--dist=loadfile", "--no-loadscope-reorder")
-_CLUSTER = (
-    Suite("tests/cluster", 600, _FILES, ("-v",), "not alone", twice=True),
-    Suite("tests/cluster", 600, (), ("-v",), "alone", twice=True),
-)
+_CLUSTER = (Suite("tests/cluster", 600, _FILES, ("-v",), "not alone", twice=True),)
+_ALONE = (Suite("tests/cluster", 600, (), ("-v",), "alone", twice=True),)
 
 
 class Clock:
@@ -159,7 +160,12 @@ class Programs:
         self.over = False
 
     def run(
-        self, command: Sequence[str | Path], environment: Mapping[str, str], line: Callable[[str], None], clock: Clock
+        self,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str],
+        line: Callable[[str], None],
+        clock: Clock,
+        niceness: int = 0,
     ) -> int:
         """Its exit status; `line` is given what it prints, as it comes, and `clock` what it used."""
         with self._lock:
@@ -176,6 +182,8 @@ class Programs:
                 start_new_session=True,
             )
             self._running.add(process)
+        if niceness:
+            _give_way(process.pid, niceness)
         assert process.stdout is not None
         for text in process.stdout:
             line(text)
@@ -204,6 +212,13 @@ class Programs:
                 process.kill()
 
 
+def _give_way(session: int, niceness: int) -> None:
+    """Linux weighs a process among those of its session alone, and the session by a niceness of its own."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, session, niceness)
+        Path(f"/proc/{session}/autogroup").write_text(str(niceness))
+
+
 def lint(report: Report, programs: Programs, commands: Mapping[str, Sequence[str]]) -> None:
     """Style, types, layers and generated files; all of them, so that one run names everything to mend."""
     environment = {**os.environ, "MYPYPATH": "hack"}
@@ -223,7 +238,7 @@ def tests(report: Report, programs: Programs, suites: Iterable[Suite], full: boo
     for suite in suites:
         print(f"\n== {suite.name}", flush=True)
         clock = Clock()
-        status, told = _show(programs, suite.command(full), environment, clock)
+        status, told = _show(programs, suite.command(full), environment, clock, suite.niceness)
         ok = status in {0, _NO_TESTS}
         if status == _FAILED and suite.twice:
             print(f"\n== {suite.name}: what failed, once more", flush=True)
@@ -241,11 +256,11 @@ def transformers(report: Report, programs: Programs) -> None:
     print("\n== sdk/transformers", flush=True)
     clock, options = Clock(), ("-q", "--timeout=120", "--durations=5", "-pno:cacheprovider")
     command = [str(python), "-m", "pytest", *options, f"--rootdir={heads.HERE}", str(heads.HERE / "tests")]
-    status, told = _show(programs, command, {**os.environ, **heads.environment()}, clock)
+    status, told = _show(programs, command, {**os.environ, **heads.environment()}, clock, _NICENESS)
     report.add("sdk/transformers", clock, status == 0, told)
     clock, settings = Clock(), f"--config-file={heads.HERE / 'pyproject.toml'}"
     command = [str(python), "-m", "mypy", "--strict", settings, *map(str, heads.SOURCES)]
-    status, told = _show(programs, command, {**os.environ, **heads.environment()}, clock)
+    status, told = _show(programs, command, {**os.environ, **heads.environment()}, clock, _NICENESS)
     report.add("mypy sdk/transformers", clock, status == 0, told)
 
 
@@ -261,7 +276,9 @@ def mlflow(report: Report, programs: Programs) -> None:
     report.add("tests/mlflow", clock, status == 0, told)
 
 
-def _show(programs: Programs, command: Sequence[str], environment: Mapping[str, str], clock: Clock) -> tuple[int, str]:
+def _show(
+    programs: Programs, command: Sequence[str], environment: Mapping[str, str], clock: Clock, niceness: int = 0
+) -> tuple[int, str]:
     """Run it, its output shown; returns the exit status and the last line."""
     last = ""
 
@@ -270,7 +287,7 @@ def _show(programs: Programs, command: Sequence[str], environment: Mapping[str, 
         print(line, end="", flush=True)
         last = line.strip() or last
 
-    return programs.run(command, environment, show, clock), last.strip("= ")
+    return programs.run(command, environment, show, clock, niceness), last.strip("= ")
 
 
 @contextmanager
@@ -319,22 +336,32 @@ def check(tiers: list[str], full: bool, report: Report) -> None:
             beside.append(threads.submit(transformers, report, programs))
         if "mlflow" in tiers:
             beside.append(threads.submit(mlflow, report, programs))
-        if needs_cluster:
-            with running(report, control_plane_only="cluster" not in tiers) as target:
-                if "cluster" in tiers:
-                    with report.part("images"):
-                        builder = images.Builder(target)
-                        for image in images.IMAGES.values():
-                            if full or not image.full:
-                                builder.build(image)
-                for work in beside:
-                    work.result()
-                if "api" in tiers:
-                    tests(report, programs, _API, full)
-                if "cluster" in tiers:
-                    tests(report, programs, _CLUSTER, full)
-        for work in beside:
-            work.result()
+        if not needs_cluster:
+            _timed(tiers, full, report, programs)
+            _ended(beside)
+            return
+        with running(report, control_plane_only="cluster" not in tiers) as target:
+            if "cluster" in tiers:
+                with report.part("images"):
+                    builder = images.Builder(target)
+                    for image in images.IMAGES.values():
+                        builder.build(image)
+            _timed(tiers, full, report, programs)
+            _ended(beside)
+            if "cluster" in tiers:
+                tests(report, programs, _ALONE, full)
+
+
+def _timed(tiers: list[str], full: bool, report: Report, programs: Programs) -> None:
+    """What has time limits, one suite after the other."""
+    for tier, suites in (("unit", _SDK), ("api", _API), ("cluster", _CLUSTER)):
+        if tier in tiers:
+            tests(report, programs, suites, full)
+
+
+def _ended(beside: Iterable[Future[None]]) -> None:
+    for work in beside:
+        work.result()
 
 
 def main() -> int:
