@@ -6,20 +6,20 @@ Invariant: pods of a branch carry the role `branch`, which no selector of produc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from topgraft.api.branch import Branch
 from topgraft.api.modelversion import ModelVersion
 from topgraft.governance import training
 from topgraft.governance.releases import standing
+from topgraft.rollout import routing
 from topgraft.rollout.claims import ONE_NODE, exclusive, on_one_node
 from topgraft.rollout.derive import content_of
 from topgraft.rollout.infofiles import has_infos, informed
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.podspec import mount_clash
 from topgraft.rollout.render import Kept, deployment_stands, service_body, service_stands, stamped, workload
-from topgraft.rollout.situation import Situation
 from topgraft.rollout.views import (
     BRANCH_LABEL,
     CONTENT,
@@ -28,6 +28,9 @@ from topgraft.rollout.views import (
     Deployment,
     Service,
 )
+
+if TYPE_CHECKING:
+    from topgraft.rollout.situation import Situation
 
 ROLE = "branch"
 
@@ -45,13 +48,14 @@ class Run:
 
 
 def runs(at: Situation) -> list[Run]:
+    """Ask `at.branches`: a look needs the answer several times."""
     return [_run(at, branch) for branch in at.model.spec.branches]
 
 
 def versions(at: Situation) -> set[str]:
     """The versions that branches run or name."""
     named = {branch.version for branch in at.model.spec.branches if branch.version}
-    return named | {run.version.metadata.name for run in runs(at) if run.version is not None}
+    return named | {run.version.metadata.name for run in at.branches if run.version is not None}
 
 
 def _run(at: Situation, branch: Branch) -> Run:
@@ -82,10 +86,29 @@ def _run(at: Situation, branch: Branch) -> Run:
     return Run(branch, name, version)
 
 
+def held(at: Situation, run: Run, live: Deployment | None) -> Run:
+    """`run`; or what runs before it, while requests from outside may reach the pods of an Experimental version."""
+    version = run.version
+    if version is None or version.spec.channel != "Experimental":
+        return run
+    runs_it = live is not None and live.metadata.annotations.get(CONTENT) == content_of(version)
+    if runs_it or not routing.reaches(at, run.name):
+        return run
+    text = f"requests from outside may still reach the branch: {version.metadata.name}, whose channel is Experimental"
+    text += ", starts when every Gateway has taken over the HTTPRoute without it"
+    return replace(run, version=None, reason="StillRouted", message=text, stays=True)
+
+
+def holds(at: Situation) -> bool:
+    """Whether any branch waits for Gateways."""
+    live = deployments(at)
+    return any(held(at, run, live.get(run.name)) is not run for run in at.branches)
+
+
 def branch_writes(at: Situation) -> Iterator[Write]:
     """The Deployments and Services of the branches, made before removed."""
     live_ones, services = deployments(at), _services(at)
-    wanted = runs(at)
+    wanted = [held(at, run, live_ones.get(run.name)) for run in at.branches]
     for run in wanted:
         if run.version is None:
             continue

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from topgraft.rollout.branches import ROLE, Run, deployments, runs
+from topgraft.rollout.branches import ROLE, Run, deployments, held
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.faults import faults_of, worst
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.summary import state_of, without_nulls
-from topgraft.rollout.views import BRANCH_LABEL, Pod
+from topgraft.rollout.views import BRANCH_LABEL, Deployment, Pod
 
 
 def _pods(at: Situation, run: Run) -> list[Pod]:
@@ -20,11 +20,11 @@ def _pods(at: Situation, run: Run) -> list[Pod]:
 
 def on_wire(at: Situation) -> list[dict[str, Any]]:
     """The status of each branch, in the order of the spec."""
-    return [_told(at, run) for run in runs(at)]
+    live = deployments(at)
+    return [_told(at, held(at, run, live.get(run.name)), live.get(run.name)) for run in at.branches]
 
 
-def _told(at: Situation, run: Run) -> dict[str, Any]:
-    live = deployments(at).get(run.name)
+def _told(at: Situation, run: Run, live: Deployment | None) -> dict[str, Any]:
     pods, replicas = _pods(at, run), run.branch.replicas
     version = run.version.metadata.name if run.version else None
     if run.version is None and run.stays:

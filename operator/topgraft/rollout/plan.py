@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from topgraft.rollout import condemned, defect, live, mlflow, routing, sandbox
+from topgraft.rollout import branches, condemned, defect, live, mlflow, routing, sandbox
 from topgraft.rollout.aliases import alias_events
 from topgraft.rollout.checkstatus import report_event
 from topgraft.rollout.children import children
@@ -97,6 +97,7 @@ def _look_again(at: Situation, step: Progress) -> float | None:
         step.phase in (Phase.WAITING, Phase.BLOCKED, Phase.QUEUED, Phase.REQUEUED)
         or at.seen.refusals
         or at.target.question
+        or branches.holds(at)
     ):
         waits.append(WAIT_SECONDS)
     if step.phase in (Phase.BAKING, Phase.PREPARING, Phase.RETRYING) or at.checking is not None:

@@ -57,6 +57,11 @@ class HTTPRoute(Object):
     spec: dict[str, Any] = Field(default_factory=dict)
     status: RouteStatus = RouteStatus()
 
+    def names(self, service: str) -> bool:
+        """Whether any rule sends requests to a Service."""
+        rules = self.spec.get("rules") or ()
+        return any(ref.get("name") == service for rule in rules for ref in rule.get("backendRefs") or ())
+
     def weight(self, service: str) -> int | None:
         """What a backend Service gets by the last rule, the one without headers; None where it is not in the route."""
         rules = self.spec.get("rules") or [{}]

@@ -118,10 +118,29 @@ def _apart(at: Situation, wanted: HeaderMatch) -> str:
     name = _branch_service(at, wanted.branch)
     if not any(s.name == name and at.owns(s) for s in at.seen.services):
         return f"branch {wanted.branch!r} has no Service yet"
-    pods = (p for p in at.seen.pods if p.metadata.labels.get(BRANCH_LABEL) == wanted.branch)
-    run = (at.versions.get(pod.version or "") for pod in pods)
-    aside = next((v.metadata.name for v in run if v is not None and v.spec.channel == "Experimental"), "")
+    # What it is to run counts before it has pods; those that it had before count until they are gone.
+    pods = (p for p in at.seen.pods if p.metadata.labels.get(BRANCH_LABEL) == wanted.branch and p.runs_for(name))
+    to_run = (run.version for run in at.branches if run.name == name)
+    found = (*to_run, *(at.versions.get(pod.version or "") for pod in pods))
+    aside = next((v.metadata.name for v in found if v is not None and v.spec.channel == "Experimental"), "")
     return f"branch {wanted.branch!r} runs {aside}, whose channel is Experimental" if aside else ""
+
+
+def reaches(at: Situation, service: str) -> bool:
+    """Whether a Gateway may send requests to a branch's Service: by the route as it is, or as it was before.
+
+    An answer of every Gateway to the route without it is waited for as long as an attempt may wait for the cluster.
+    """
+    live = route_of(at)
+    if live is None:
+        return False
+    if live.names(service):
+        return True
+    if asked(at) is None or verdict(at).status == "True":
+        return False
+    told = next((c for c in at.model.status.conditions if c.type == "RouteReady"), None)
+    patience = timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds)
+    return told is None or told.status == "True" or at.now < told.last_transition_time + patience
 
 
 def _backend(at: Situation, service: str, share: int) -> dict[str, Any]:

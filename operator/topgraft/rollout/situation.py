@@ -12,7 +12,7 @@ from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.api.verification import Verification
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.submissions import submitted
-from topgraft.rollout import condemned, defect, health, live, mlflow, peft, quick, verification, verifying
+from topgraft.rollout import branches, condemned, defect, health, live, mlflow, peft, quick, verification, verifying
 from topgraft.rollout.bake import Judgement
 from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive
@@ -50,6 +50,7 @@ class Situation:
     now: datetime
 
     registration = cached_property(mlflow.wanted)
+    branches = cached_property(branches.runs)
 
     @cached_property
     def versions(self) -> dict[str, ModelVersion]:

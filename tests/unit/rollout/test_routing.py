@@ -402,3 +402,96 @@ def test_requests_never_go_where_nothing_is_ready() -> None:
     world.now += timedelta(seconds=1)
     world.run(400, look)
     assert world.serving_tag == "v3"
+
+
+BRANCH = f"{MODEL}-try"
+
+
+def branch_of(world: World, version: str, told: dict[str, Any] | None = None) -> None:
+    matches = [{"branch": "try", "header": "X-Try", "value": "1"}]
+    sent = serving({**ROUTE, "headerMatches": matches}, replicas=2)
+    world.model(serving=told or sent, strategy=CANARY, branches=[{"name": "try", "version": version}])
+
+
+def routed_branch(**fields: Any) -> World:
+    """The branch runs digits-8 and gets requests with the header."""
+    world = started(**fields)
+    world.base("digits-8", "v8", channel="PreRelease")
+    world.base("digits-9", "v9", channel="Experimental")
+    branch_of(world, "digits-8")
+    world.run(10)
+    assert named(world, BRANCH)
+    assert runs_in_branch(world) == "digits-8"
+    return world
+
+
+def named(world: World, service: str) -> bool:
+    rules = world.objects["HTTPRoute", MODEL]["spec"]["rules"]
+    return any(ref["name"] == service for rule in rules for ref in rule["backendRefs"])
+
+
+def runs_in_branch(world: World) -> str:
+    template = world.objects["Deployment", BRANCH]["spec"]["template"]
+    return str(template["metadata"]["labels"][views.VERSION_LABEL])
+
+
+@pytest.mark.parametrize("told", [None, serving(replicas=2), serving(None, 2)])
+def test_the_route_leaves_a_branch_before_an_experimental_version_starts_in_it(told: dict[str, Any] | None) -> None:
+    world = routed_branch()
+    branch_of(world, "digits-9", told)
+    for _ in range(10):
+        world.turn()
+        routed = ("HTTPRoute", MODEL) in world.objects and named(world, BRANCH)
+        assert not (routed and runs_in_branch(world) == "digits-9"), "a kill here would leave it so"
+        world.settle()
+    assert runs_in_branch(world) == "digits-9"
+    world.run(10)
+    world.writes.clear()
+    world.run(60)
+    assert world.writes == []
+
+
+def test_an_experimental_version_waits_for_gateways_to_leave_its_branch() -> None:
+    world = routed_branch()
+    world.gateways["public"] = "dead"
+    branch_of(world, "digits-9")
+    world.run(200)
+    assert not named(world, BRANCH)
+    assert runs_in_branch(world) == "digits-8"
+    assert world.conditions("Model", MODEL)["BranchesReady"] == ("False", "StillRouted")
+    (told,) = world.objects["Model", MODEL]["status"]["branches"]
+    assert (told["version"], told["state"], told["readyReplicas"]) == ("digits-8", "ACTIVE", 1)
+    world.gateways.clear()
+    world.run(10)
+    assert runs_in_branch(world) == "digits-9"
+    assert world.conditions("Model", MODEL)["BranchesReady"][1] != "StillRouted"
+
+
+def test_a_gateway_that_never_answers_holds_a_branch_up_for_the_progress_deadline() -> None:
+    world = routed_branch()
+    world.gateways["public"] = "dead"
+    branch_of(world, "digits-9")
+    world.run(290)
+    assert runs_in_branch(world) == "digits-8"
+    world.run(30)
+    assert runs_in_branch(world) == "digits-9"
+
+
+def test_a_rule_that_cannot_be_taken_away_holds_an_experimental_version_up() -> None:
+    world = routed_branch()
+    world.refusals[f"HTTPRoute/{MODEL}"] = "denied by a webhook"
+    branch_of(world, "digits-9")
+    world.run(2000)
+    assert named(world, BRANCH)
+    assert runs_in_branch(world) == "digits-8"
+
+
+def test_a_pod_of_somebody_else_takes_no_rule_away() -> None:
+    world = routed_branch()
+    pod = copy.deepcopy(next(b for (k, n), b in world.objects.items() if k == "Pod" and n.startswith(BRANCH)))
+    labels = pod["metadata"]["labels"] | {views.VERSION_LABEL: "digits-9"}
+    pod["metadata"] |= {"name": "stranger", "uid": "stranger", "labels": labels, "ownerReferences": []}
+    del pod["metadata"]["deployment"]
+    world.objects["Pod", "stranger"] = pod
+    world.run(60)
+    assert named(world, BRANCH)
