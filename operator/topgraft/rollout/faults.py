@@ -17,6 +17,13 @@ _UNREACHABLE = re.compile(
     re.IGNORECASE,
 )
 _DENIED = re.compile(r"unauthorized|denied|forbidden|authorization failed", re.IGNORECASE)
+_UNRUNNABLE = re.compile(
+    r"executable file not found|no such file or directory|permission denied|exec format error"
+    r"|no command specified"
+)
+"""What a runtime says where the image, or its command, is to blame; all else it says is about the node."""
+_REFERENCE = re.compile(r'"[^"]*"|\S*/\S*')
+_STARTING = ("", "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
 _CLAIM_MISSING = re.compile(r'persistentvolumeclaim "[^"]*" not found')
 
 
@@ -94,7 +101,10 @@ def container_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault
                 reason = _config_reason(waiting.message)
                 return _fault(pod, reason, waiting.message, since, content=reason == "ImageRunsAsRoot")
             case "RunContainerError" | "CreateContainerError":
-                return _fault(pod, "RunContainerError", f"{where}: {waiting.message}", since, content=True)
+                unrunnable = _UNRUNNABLE.search(waiting.message) is not None
+                return _fault(pod, "RunContainerError", f"{where}: {waiting.message}", since, content=unrunnable)
+            case reason if reason not in _STARTING:
+                return _fault(pod, "PodNotStarted", f"{where}: {reason}: {waiting.message}", since)
     crashed = ended is not None and (ended.exit_code != 0 or pod.role != "preflight")
     down = status.state.running is None
     again = status.restart_count > 1 or (status.restart_count == 1 and down)
@@ -116,11 +126,12 @@ def _own_fault(pod: Pod, status: ContainerStatus, since: datetime) -> Fault | No
 
 
 def _pull_fault(pod: Pod, message: str, since: datetime) -> Fault:
-    if _UNREACHABLE.search(message) and not _NOT_FOUND.search(message):
+    said = _REFERENCE.sub("", message)  # an image may be called loan-denied or timeout-model
+    if _UNREACHABLE.search(said) and not _NOT_FOUND.search(said):
         return _fault(pod, "RegistryUnavailable", message, since)
-    if _NOT_FOUND.search(message) and not _DENIED.search(message):
+    if _NOT_FOUND.search(said) and not _DENIED.search(said):
         return _fault(pod, "ImageNotFound", message, since, content=True)
-    return _fault(pod, "ImagePullDenied" if _DENIED.search(message) else "ImagePullFailed", message, since)
+    return _fault(pod, "ImagePullDenied" if _DENIED.search(said) else "ImagePullFailed", message, since)
 
 
 def _config_reason(message: str) -> str:

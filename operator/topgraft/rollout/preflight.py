@@ -34,8 +34,8 @@ from topgraft.rollout.termination import MESSAGE_LIMIT, clean, error_in, parse
 from topgraft.rollout.views import ContainerStatus, Pod, Terminated
 
 DIGEST_DEADLINE_SECONDS = 6 * 3600
-GONE = ("Evicted", "NodeLost", "Shutdown")
-"""Reasons of a pod that ended through no fault of its containers."""
+GONE = ("Evicted", "NodeLost", "Terminated", "NodeShutdown", "Preempting")
+"""Reasons of a pod that a kubelet ended through no fault of its containers."""
 LIMITS = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
 
 
@@ -221,8 +221,13 @@ def read_recheck(pod: Pod) -> Report:
     """What the recheck has said so far: the artifact, or why it cannot be read."""
     status = next(iter(pod.status.container_statuses), None)
     artifact, wrong, killed = _artifact(status)
-    lost = killed or (pod.status.phase == "Failed" and (wrong is None or pod.status.reason in GONE))
+    lost = killed or (pod.status.phase == "Failed" and (wrong is None or _taken(pod)))
     return Report(artifact=artifact, error=None if lost else wrong, lost=lost)
+
+
+def _taken(pod: Pod) -> bool:
+    """Whether the cluster ended it: what its containers said with that is not theirs."""
+    return pod.disrupted or pod.status.reason in GONE
 
 
 def read_report(pod: Pod, version: ModelVersion) -> Report:
@@ -242,9 +247,9 @@ def read_report(pod: Pod, version: ModelVersion) -> Report:
     peft, unread = read_files(statuses.get(PEFT), version)
     killed = killed or unread
     error = wrong_artifact or wrong_contract or malformed
-    lost = killed or (pod.status.phase == "Failed" and (error is None or pod.status.reason in GONE))
+    lost = killed or (pod.status.phase == "Failed" and (error is None or _taken(pod)))
     alone = pod.metadata.annotations.get(EXCLUSIVE) == "true"
-    if lost and stock and (artifact is not None or alone) and pod.status.reason not in GONE:
+    if lost and stock and (artifact is not None or alone) and not _taken(pod):
         lost = False
     ended = pod.status.phase in ("Succeeded", "Failed")
     return Report(image_digest, artifact, contract, peft, None if lost else error, lost, alone, ended)

@@ -13,7 +13,14 @@ from topgraft.verbs import session
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="the Model")
     parser.add_argument("--id", required=True, help="the defect's name in the bug tracker, such as BUG-1234")
-    parser.add_argument("--severity", default=ORDERS_ROLLBACK, help="P0 (leave the version) to P9 (record); default P0")
+    levels = [f"P{level}" for level in range(10)]
+    parser.add_argument(
+        "--severity",
+        default=ORDERS_ROLLBACK,
+        choices=levels,
+        metavar="P0…P9",
+        help="P0 (leave the version) to P9 (record); default P0",
+    )
     parser.add_argument("--version", metavar="NAME", help="the ModelVersion; default: what serves")
     session.add_arguments(parser)
 

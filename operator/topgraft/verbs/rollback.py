@@ -15,6 +15,7 @@ from topgraft.verbs import session
 from topgraft.verbs.naming import version_named
 
 PAUSE_SECONDS = 1.0
+_PINNED = "spec.serving.version pins {0} until it is taken out: kubectl edit model {1}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +51,7 @@ async def _go(to: session.Session, model: Model, way: Recovery, deadline: float)
     name, told = model.metadata.name, dict(way.steps)
     _say(1, "dataset", told["dataset"])
     patched = Model.model_validate(await to.merge(MODEL, name, way.patch()))
+    sys.stderr.write(f"note: {_PINNED.format(way.version, name)}\n")
     before, generation = model.status.serving_version, patched.metadata.generation
     seen = patched
     while not (seen.status.serving_version == way.version and seen.status.observed_generation >= generation):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -18,11 +19,13 @@ from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.cluster.cache import Object
 from topgraft.cluster.client import Client
-from topgraft.cluster.errors import ClusterError
+from topgraft.cluster.errors import ClusterError, Gone
 from topgraft.cluster.kinds import MODEL, MODEL_VERSION, Kind
 
 MANAGER = "topgraft-cli"
 """The field manager of what users write: never the operator's, which would take it back."""
+_NO_SUCH_KIND = "page not found"
+"""What the API server says of a path that it does not serve, in plain text."""
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -38,10 +41,18 @@ class Session:
     namespace: str
 
     async def model(self, name: str) -> Model:
-        return Model.model_validate(await self.client.get(MODEL, self.namespace, name))
+        return Model.model_validate(await self._get(MODEL, name))
 
     async def version(self, name: str) -> ModelVersion:
-        return ModelVersion.model_validate(await self.client.get(MODEL_VERSION, self.namespace, name))
+        return ModelVersion.model_validate(await self._get(MODEL_VERSION, name))
+
+    async def _get(self, kind: Kind, name: str) -> Object:
+        try:
+            return await self.client.get(kind, self.namespace, name)
+        except Gone as error:
+            if _NO_SUCH_KIND in str(error):
+                raise
+            raise Mistaken(f"{error}, in namespace {self.namespace!r}: --namespace names another") from None
 
     async def versions(self, model: str) -> dict[str, ModelVersion]:
         """All versions of a Model by name."""
@@ -67,7 +78,13 @@ def run(options: argparse.Namespace, work: Callable[[Session], Awaitable[int]]) 
     """Log in and do the work; returns its exit status, or 1 with the reason on stderr."""
     try:
         return asyncio.run(_run(options, work))
-    except (Mistaken, ClusterError, config.ConfigException) as error:
+    except Gone as error:
+        missing = (
+            "the server does not know Topgraft's kinds: are its CRDs installed, is it the right cluster (--context)?"
+        )
+        sys.stderr.write(f"error: {missing if _NO_SUCH_KIND in str(error) else error}\n")
+        return 1
+    except (Mistaken, ClusterError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
 
@@ -86,11 +103,29 @@ async def _log_in(options: argparse.Namespace, configuration: Configuration) -> 
     if not given and (namespace := _own_namespace()):
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         return namespace
+    path = _readable(given)
     load: Any = config.load_kube_config
-    await load(given, options.context, client_configuration=configuration, persist_config=False)
-    contexts, current = config.list_kube_config_contexts(given)  # type: ignore[no-untyped-call]
+    try:
+        await load(given, options.context, client_configuration=configuration, persist_config=False)
+        contexts, current = config.list_kube_config_contexts(given)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, yaml.YAMLError, ValueError, TypeError, AttributeError, OSError) as error:
+        told = " ".join(str(error).split())
+        raise Mistaken(f"cannot use the kubeconfig {path!r}: {told}") from None
     chosen = next((c for c in contexts if c["name"] == options.context), current)
     return str((chosen.get("context") or {}).get("namespace") or "default")
+
+
+def _readable(given: str | None) -> str:
+    """The kubeconfig to use, or files of it as KUBECONFIG lists them; that of one file is read, to say why not."""
+    if given and os.pathsep in given:
+        return given
+    path = Path(given or "~/.kube/config").expanduser()
+    try:
+        path.read_bytes()
+    except OSError as error:
+        remedy = "--kubeconfig or KUBECONFIG names another"
+        raise Mistaken(f"cannot read the kubeconfig {str(path)!r}: {error.strerror}; {remedy}") from None
+    return str(path)
 
 
 def _own_namespace() -> str:

@@ -75,7 +75,6 @@ async def test_a_defect_is_reported_against_what_serves(
     ("arguments", "told"),
     [
         (["--id", "BUG 1"], "is not of the form"),
-        (["--id", "BUG-1", "--severity", "high"], "is not of the form"),
         (["--id", "BUG-1", "--version", "other-1"], "Model 'digits' has no ModelVersion 'other-1'"),
     ],
 )
