@@ -37,9 +37,9 @@ KUBERNETES_WORDS = words(
     CrashLoopBackOff CreateContainerConfigError CreateContainerError DELETE DELETED DeadlineExceeded
     DeleteOptions Deployment DisruptionTarget Egress EndpointSlice ErrImageNeverPull ErrImagePull Error Event Evicted
     FailedCreatePodSandBox FallbackToLogsOnError False GET IfNotPresent ImagePullBackOff Ingress Job Lease
-    NetworkPolicy Never NodeLost Normal PATCH POST PUT Pending PersistentVolumeClaim Pod PodInitializing
-    PodScheduled Progressing ReadWriteOnce ReadWriteOncePod ReplicaFailure ReplicaSet RollingUpdate Running
-    RuntimeDefault ScheduleAnyway Service Shutdown Status Strict TCP True UDP Unknown Warning
+    NetworkPolicy Never NodeLost NodeShutdown Normal PATCH POST PUT Pending PersistentVolumeClaim Pod PodInitializing
+    PodScheduled Preempting Progressing ReadWriteOnce ReadWriteOncePod ReplicaFailure ReplicaSet RollingUpdate Running
+    RuntimeDefault ScheduleAnyway Service Status Strict TCP Terminated True UDP Unknown Warning
     """
 )
 OWN_WORDS = {
@@ -80,7 +80,7 @@ OWN_WORDS = {
         Approve Archived Experimental Manual Metric Pending Reject Rejected Released Staging Submitted
         """
     ),
-    "type variables": words("Key Sampled Value View"),
+    "type variables": words("Frozen Key Sampled Value View"),
     "modes and results of heads": words("Auto Converted Incomplete NotNeeded Off Require"),
     "sources of metrics": words("Continuous Pods Prometheus"),
 }
