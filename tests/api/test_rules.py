@@ -495,6 +495,10 @@ REFUSED = [
     Refused(
         M, "spec.serving.probes.startupSeconds", 0, "spec.serving.probes.startupSeconds", "greater than or equal to 1"
     ),
+    Refused(
+        M, "spec.serving.probes.timeoutSeconds", 61, "spec.serving.probes.timeoutSeconds", "less than or equal to 60"
+    ),
+    Refused(M, "spec.serving.probes.failureThreshold", 0, "spec.serving.probes.failureThreshold", "equal to 1"),
     Refused(M, "spec.serving.resources.limits", {"cpu": "much"}, "spec.serving.resources.limits.cpu", "should match"),
     Refused(M, "spec.serving.resources.limits", {"cpu": True}, "spec.serving.resources.limits.cpu", "must be of type"),
     *(

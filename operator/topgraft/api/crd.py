@@ -63,6 +63,7 @@ KINDS = (
             Column("Image", ".status.adapterImage"),
             Column("State", ".status.state"),
             Column("Reason", _condition("Ready", "reason")),
+            Column("Pin", ".spec.serving.version", wide=True),
             AGE,
         ),
         (".spec.modelTypeId", ".spec.serving.version", ".status.servingVersion", ".status.state"),

@@ -94,8 +94,8 @@ class Probes(Wire):
     timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 1
     """How long readiness, asked each second, may take to answer."""
     failure_threshold: Annotated[int, Field(ge=1, le=60)] = 2
-    """After how many failed answers a pod is not ready. Two: one slow answer on a busy node must not send a good
-    version back for ever. With one replica, its unreadiness is the loss of all pods: give servers that pause more."""
+    """After how many failed answers a pod is not ready. With one replica that is the loss of all pods: one slow answer
+    on a busy node must not send a good version back. Servers that pause need more."""
 
 
 class Serving(Wire):

@@ -122,6 +122,9 @@ def _notices(at: Situation, step: Progress) -> Iterator[Says]:
         yield Says("InvalidWindow", "True", "TimeZoneUnknown", text)
     yield from submissions.notices(at)
     yield from branchstatus.notices(at)
+    if waits := _behind_the_pin(at):
+        text = f"spec.serving.version pins {at.model.spec.serving.version}; {waits} until it is taken out"
+        yield Says("Pinned", "True", "PinnedVersion", text)
     if at.target.ungoverned:
         text = "the governing AdapterUpgrade was deleted; what serves stays, deleting is never an order"
         yield Says("Ungoverned", "True", "UpgradeDeleted", text)
@@ -129,6 +132,16 @@ def _notices(at: Situation, step: Progress) -> Iterator[Says]:
         name = at.target.governing.metadata.name
         text = f"AdapterUpgrade {name!r} puts its adapter on base {at.target.base!r}, which is newer than it"
         yield Says("AdapterOverridden", "True", "UpgradeGoverns", text)
+
+
+def _behind_the_pin(at: Situation) -> str:
+    """What would be brought in without the pin; "" where there is none, or nothing else to serve."""
+    pin, target = at.model.spec.serving.version, at.target
+    if pin is None:
+        return ""
+    if target.governing is not None and not target.governing.spec.suspend:
+        return f"AdapterUpgrade {target.governing.metadata.name!r} waits"
+    return f"the base {target.base} waits" if target.base not in (None, pin) else ""
 
 
 def _verification(at: Situation, checks: tuple[Check, ...]) -> Iterator[Says]:

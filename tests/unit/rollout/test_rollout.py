@@ -283,6 +283,20 @@ def test_a_pin_goes_back_and_suspends_the_upgrade(world: World) -> None:
     assert world.serving_tag == "v2"
 
 
+def test_a_forgotten_pin_says_what_waits_behind_it(world: World) -> None:
+    world.model(serving={"version": "digits-1"})
+    world.run(1)
+    assert "Pinned" not in world.conditions("Model", MODEL), "nothing waits"
+    world.base("digits-2")
+    world.run(5)
+    assert world.serving == "digits-1"
+    said = next(c for c in world.objects["Model", MODEL]["status"]["conditions"] if c["type"] == "Pinned")
+    assert said["message"] == "spec.serving.version pins digits-1; the base digits-2 waits until it is taken out"
+    world.model()
+    world.run(5)
+    assert "Pinned" not in world.conditions("Model", MODEL)
+
+
 def test_a_selector_edited_by_hand_is_repaired(world: World) -> None:
     world.objects["Service", MODEL]["spec"]["selector"] = {"app": "else"}
     world.run(0)
