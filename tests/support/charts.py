@@ -18,7 +18,14 @@ Body = dict[str, Any]
 Grant = tuple[str, str, str]
 """(API group, resource, verb)."""
 
-CLUSTER_SCOPED = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Namespace"}
+CLUSTER_SCOPED = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "Namespace",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
 IMAGE = f'image.repository="{manifests.PLACEHOLDER}"'
 TIMEOUT = 60
 

@@ -78,6 +78,14 @@ def test_http_routes_are_granted_only_where_they_are_asked_for() -> None:
     assert "--gateway-api" in operator["args"]
 
 
+def test_http_routes_are_made_only_for_those_who_may_make_them() -> None:
+    """The policy itself is tried in tests/api."""
+    kinds_of = {body["kind"] for body in render("operator.gatewayApi=true")} - {body["kind"] for body in render()}
+    assert kinds_of == {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    team = render("operator.gatewayApi=true", 'watchNamespaces=["team-a"]', "rbac.aggregateClusterRoles=false")
+    assert not kinds_of & {body["kind"] for body in team}, "who installs for a team has no cluster-wide permission"
+
+
 def test_every_write_of_a_plan_is_granted(used: set[Grant]) -> None:
     assert used <= granted()
 
