@@ -15,7 +15,7 @@ from topgraft.cluster.caches import Caches
 from topgraft.cluster.client import Client, StaleObject
 from topgraft.cluster.clock import Clock
 from topgraft.cluster.errors import Conflict, Gone, NotLeading, Refused, Stale, Unavailable
-from topgraft.cluster.kinds import BY_NAME, MODEL, OWNED, SERVICE, Kind
+from topgraft.cluster.kinds import BY_NAME, GROUP, MODEL, OWNED, SERVICE, Kind
 from topgraft.cluster.observer import Look, Observer
 from topgraft.cluster.queue import Key, WorkQueue
 from topgraft.cluster.recorder import Recorder
@@ -37,6 +37,10 @@ PAUSED_SECONDS = 1.0
 
 class LookAgain(Exception):
     """What was planned on has changed under the turn; the caches know already."""
+
+
+class AlreadyThere(Exception):
+    """What the plan took for new exists and is ours: the caches missed it, or it is not what it should be."""
 
 
 class Reconciler:
@@ -118,6 +122,7 @@ class Reconciler:
         """Returns when to look again, in seconds."""
         for target in self._refusals.due(key):
             await self._try_again(key, target)
+        met: set[str] = set()
         for _ in range(LOOKS):
             look = self._observer.look(key)
             if _nothing_left(look.observed):
@@ -134,7 +139,7 @@ class Reconciler:
             self._register(key, plan.registration)
             if _starts_rollout(look, plan):
                 self._slots.starting(key)
-            skipped = await self._carry_out(key, plan)
+            skipped = await self._carry_out(key, plan, met)
             if skipped is None:
                 continue
             # 0.0 means "on with what follows from these writes": without them only time and events lead further.
@@ -143,29 +148,34 @@ class Reconciler:
 
     async def _try_again(self, key: Key, target: str) -> None:
         """Try the one write that was refused, before anything is told: a status must not flap with each try."""
+        met: set[str] = set()
         for _ in range(LOOKS):
             look = self._observer.look(key, without=target)
             plan = self._plan(look.observed, self._clock.now())
             if not look.complete:
                 await self._observer.complete(key, look)
                 continue
-            for write in plan.writes:
-                if _target(write) == target:
-                    if await self._write_unless_refused(key, write) and _tells(write):
-                        self._record(plan)
-                    return
-            break
+            write = next((one for one in plan.writes if _target(one) == target), None)
+            if write is None:
+                break
+            known = len(met)
+            written = await self._write_unless_refused(key, write, met)
+            if written and _tells(write):
+                self._record(plan)
+            if written or len(met) == known:
+                return
         self._refusals.drop(key, target)
 
-    async def _carry_out(self, key: Key, plan: Plan) -> list[Write] | None:
-        """Write the plan, but for what is refused. Returns what was not written; None: plan anew with a new refusal."""
+    async def _carry_out(self, key: Key, plan: Plan, met: set[str]) -> list[Write] | None:
+        """Write the plan, but for what is refused. Returns what was not written; None: plan anew, something is known
+        now that was not. `met`: as for `_write_unless_refused`."""
         refused = self._refusals.texts(key)
         skipped: list[Write] = []
         telling = [write for write in plan.writes if _tells(write)]
         for write in plan.writes:
             if _target(write) in refused:
                 skipped.append(write)
-            elif await self._write_unless_refused(key, write):
+            elif await self._write_unless_refused(key, write, met):
                 # At once: whatever fails after it, the next plan finds this transition done and says no more of it.
                 if telling and write is telling[-1] and not any(_tells(one) for one in skipped):
                     self._record(plan)
@@ -182,17 +192,27 @@ class Reconciler:
         for event in plan.events:
             self._recorder.record(event)
 
-    async def _write_unless_refused(self, key: Key, write: Write) -> bool:
+    async def _write_unless_refused(self, key: Key, write: Write, met: set[str]) -> bool:
+        """`met`: what this turn found to be there already. Found once, the next look sees it; found twice, every look
+        would plan the same, and all that comes after it would wait for ever: that counts as a refusal."""
         target = _target(write)
         try:
             await self._write(key, write)
         except Refused as refusal:
-            fields = {"namespace": key[0], "model": key[1], "object": target}
-            level = logging.WARNING if self._refusals.add(key, target, refusal.text) else logging.DEBUG
-            log.log(level, "the API server refused a write: %s", refusal, extra=fields)
+            self._refuse(key, target, refusal.text)
+            return False
+        except AlreadyThere as there:
+            if target in met:
+                self._refuse(key, target, str(there))
+            met.add(target)
             return False
         self._refusals.drop(key, target)
         return True
+
+    def _refuse(self, key: Key, target: str, text: str) -> None:
+        fields = {"namespace": key[0], "model": key[1], "object": target}
+        level = logging.WARNING if self._refusals.add(key, target, text) else logging.DEBUG
+        log.log(level, "a write was refused: %s", text, extra=fields)
 
     async def _write(self, key: Key, write: Write) -> None:
         started = time.monotonic()
@@ -218,7 +238,7 @@ class Reconciler:
             self._caches.wrote(kind, obj)
             return
         await self._see(kind, obj, body)
-        raise LookAgain(f"{kind.name} {obj['metadata']['name']} is there already")
+        raise AlreadyThere(_in_the_way(kind, obj))
 
     async def _apply_status(self, kind: Kind, body: dict[str, Any]) -> None:
         answer = await self._client.apply_status(kind, body)
@@ -235,9 +255,14 @@ class Reconciler:
             raise
 
     async def _see(self, kind: Kind, live: dict[str, Any], body: dict[str, Any]) -> None:
-        """Take in an object of ours that the caches missed; without its label the watch would miss it again."""
-        labels = {OWNED: body["metadata"]["labels"][OWNED]}
-        if labels.items() - (live["metadata"].get("labels") or {}).items():
+        """Take in an object of ours that the caches missed; without its labels they would miss it again.
+
+        One with labels of ours that are not in `body` is another child: it must not become two in one.
+        """
+        asked, carried = body["metadata"]["labels"], live["metadata"].get("labels") or {}
+        same = all(name in asked for name in carried if name.startswith(f"{GROUP}/"))
+        labels = asked if same else {OWNED: asked[OWNED]}
+        if labels.items() - carried.items():
             live = await self._client.relabel(kind, live, labels)
         self._caches.read(kind, live)
 
@@ -261,6 +286,15 @@ def _nothing_left(observed: Observed) -> bool:
     return observed.model is None and not (
         observed.versions or observed.upgrades or observed.deployments or observed.pods or observed.services
     )
+
+
+def _in_the_way(kind: Kind, live: dict[str, Any]) -> str:
+    """Why an object of ours is not what the plan asks for."""
+    name, meta = f"{kind.name} {live['metadata']['name']}", live["metadata"]
+    if meta.get("deletionTimestamp"):
+        held = ", ".join(meta.get("finalizers") or ()) or "its pods"
+        return f"{name} is being deleted and waits for {held}; it is made anew once it is gone"
+    return f"{name} exists, belongs to this Model and is something else: delete it, or rename what needs its name"
 
 
 def _starts_rollout(look: Look, plan: Plan) -> bool:

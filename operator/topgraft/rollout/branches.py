@@ -16,6 +16,7 @@ from topgraft.governance.releases import standing
 from topgraft.rollout import routing
 from topgraft.rollout.claims import ONE_NODE, exclusive, on_one_node
 from topgraft.rollout.derive import content_of
+from topgraft.rollout.ending import ends
 from topgraft.rollout.infofiles import has_infos, informed
 from topgraft.rollout.instructions import Apply, Delete, Write
 from topgraft.rollout.podspec import mount_clash
@@ -114,10 +115,10 @@ def branch_writes(at: Situation) -> Iterator[Write]:
             continue
         live, known = live_ones.get(run.name), services.get(run.name)
         body = _deployment(at, run, run.version, live)
-        if live is None or not deployment_stands(live, body):
+        if not ends(at, "Deployment", run.name) and (live is None or not deployment_stands(live, body)):
             yield Apply(body, new=live is None)
         body = stamped(_service(at, run))
-        if known is None or not service_stands(known, body):
+        if not ends(at, "Service", run.name) and (known is None or not service_stands(known, body)):
             yield Apply(body, new=known is None)
     kept = {run.name for run in wanted if run.version is not None or run.stays}
     for kind, found in (("Deployment", live_ones), ("Service", services)):

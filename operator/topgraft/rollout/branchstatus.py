@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from topgraft.rollout import ending
 from topgraft.rollout.branches import ROLE, Run, deployments, held
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.faults import faults_of, worst
@@ -35,6 +36,8 @@ def _told(at: Situation, run: Run, live: Deployment | None) -> dict[str, Any]:
     for kind in ("Deployment", "Service"):
         if refused := at.seen.refusals.get(f"{kind}/{run.name}"):
             reason, text = "BranchRefused", f"{kind} {run.name!r}: {refused}"
+        elif ending.ends(at, kind, run.name):
+            reason, text = ending.REASON, ending.text(kind, run.name)
     if not reason and ready < replicas and fault is not None:
         reason, text = fault.reason, fault.message
     gone = version is None or (live is None and bool(reason))

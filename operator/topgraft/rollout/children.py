@@ -11,6 +11,7 @@ from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.branches import branch_writes, versions
 from topgraft.rollout.claims import exclusive, on_one_node
 from topgraft.rollout.condemned import condemned
+from topgraft.rollout.ending import ends
 from topgraft.rollout.following import followers
 from topgraft.rollout.image import Image
 from topgraft.rollout.infofiles import informed
@@ -121,7 +122,7 @@ def _recheck(at: Situation) -> Iterator[Write]:
 def _deployments(at: Situation, sizes: dict[str, int]) -> Iterator[Write]:
     for name, replicas in sizes.items():
         version, live = at.versions.get(name), at.deployments.get(name)
-        if version is None or at.replaced(name) or at.mount_clash:
+        if version is None or at.replaced(name) or at.mount_clash or ends(at, "Deployment", name):
             # The record is gone or another: the pods stay as they are, absence is never an order.
             continue
         since = live.spec.template.metadata.annotations.get(STANDBY_SINCE) if live else None
@@ -154,7 +155,7 @@ def _arming(at: Situation) -> Iterator[Write]:
     ours = {s.name: s for s in at.seen.slices if s.ours}
     for name, pod in wanted.items():
         if name not in ours:
-            yield Apply(render.standby_slice(at.model, pod))
+            yield Apply(render.standby_slice(at.model, pod), new=True)
     for name, one in ours.items():
         if name in wanted or not any(render.standby_name(pod.name) == name for pod in at.seen.pods):
             # With the pod gone the garbage collector takes the slice.

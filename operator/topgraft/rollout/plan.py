@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from topgraft.rollout import branches, condemned, defect, live, mlflow, routing, sandbox
+from topgraft.rollout import branches, condemned, defect, ending, live, mlflow, routing, sandbox
 from topgraft.rollout.aliases import alias_events
 from topgraft.rollout.checkstatus import report_event
 from topgraft.rollout.children import children
 from topgraft.rollout.conditions import stamp
 from topgraft.rollout.history import outdated
-from topgraft.rollout.instructions import Apply, ApplyStatus, Event, Plan, Write
+from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Event, Plan, Write
 from topgraft.rollout.observed import Observed
 from topgraft.rollout.progress import Phase, Progress, progress
 from topgraft.rollout.situation import Situation
@@ -39,8 +39,9 @@ def plan(observed: Observed, now: datetime) -> Plan:
 
 
 def _decide(at: Situation) -> Plan:
-    # A Service that may not be written is told of, not asked for in a loop; it is tried again by itself.
-    move = None if f"Service/{at.seen.name}" in at.seen.refusals else next_switch(at)
+    # A Service that cannot be written is told of, not asked for in a loop; it is tried again by itself.
+    name = at.seen.name
+    move = None if f"Service/{name}" in at.seen.refusals or ending.ends(at, "Service", name) else next_switch(at)
     if move is not None:
         return move
     made = _settle(at)
@@ -68,7 +69,11 @@ def _ordered(at: Situation, step: Progress, told: tuple[ApplyStatus, ...]) -> tu
     With what its pods read when they start.
     """
     made = children(at, preparing=step.preparing)
-    first = tuple(w for w in made if isinstance(w, Apply) and w.new and w.body["kind"] in ("ConfigMap", "Deployment"))
+    new = [w for w in made if isinstance(w, Apply) and w.new]
+    names = {(w.body["kind"], w.body["metadata"]["name"]) for w in new}
+    # What is new may need a name that something else of ours still has.
+    clearing = [w for w in made if isinstance(w, Delete) and (w.kind, w.name) in names]
+    first: tuple[Write, ...] = (*clearing, *(w for w in new if w.body["kind"] in ("ConfigMap", "Deployment")))
     return (*first, *told, *(write for write in made if write not in first), *outdated(at))
 
 

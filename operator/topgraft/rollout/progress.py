@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from topgraft.rollout import gate, live, routing, sharing, verifying
+from topgraft.rollout import ending, gate, live, routing, sharing, verifying
 from topgraft.rollout.children import rolls
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.health import SLOW, loads_until, preparation_fault, runs_without_being_ready
@@ -71,13 +71,8 @@ class Progress:
 def progress(at: Situation) -> Progress:
     """Name the phase. The order is that of what keeps the Model from its target, the hardest first."""
     target = at.target
-    if foreign_service(at.seen):
-        text = at.seen.refusals[f"Service/{at.seen.name}"]
-        return Progress(Phase.BLOCKED, "ServiceNotOwned", text)
-    if text := at.seen.refusals.get(f"Service/{at.seen.name}", ""):
-        reason = "QuotaExceeded" if "exceeded quota" in text else "ServiceRefused"
-        phase = Phase.WAITING if at.candidate is not None and not at.baking else Phase.BLOCKED
-        return Progress(phase, reason, f"the Service {at.seen.name!r} cannot be written: {text}")
+    if (trouble := _service_trouble(at)) is not None:
+        return trouble
     if text := at.mount_clash:
         return Progress(Phase.BLOCKED, "MountPathTaken", text)
     if target.version is None:
@@ -107,6 +102,20 @@ def progress(at: Situation) -> Progress:
         text = f"{target.version} failed: {at.failure.message or at.failure.reason}; {serves}"
         return Progress(Phase.FAILED, at.failure.reason, text)
     return _broken_limit(at) or _refused(at) or steady(at)
+
+
+def _service_trouble(at: Situation) -> Progress | None:
+    """Why the Service that carries the traffic cannot be written. A complete candidate is kept for when it can."""
+    phase = Phase.WAITING if at.candidate is not None and not at.baking else Phase.BLOCKED
+    if foreign_service(at.seen):
+        text = at.seen.refusals[f"Service/{at.seen.name}"]
+        return Progress(Phase.BLOCKED, "ServiceNotOwned", text)
+    if text := at.seen.refusals.get(f"Service/{at.seen.name}", ""):
+        reason = "QuotaExceeded" if "exceeded quota" in text else "ServiceRefused"
+        return Progress(phase, reason, f"the Service {at.seen.name!r} cannot be written: {text}")
+    if ending.ends(at, "Service", at.seen.name):
+        return Progress(phase, ending.REASON, ending.text("Service", at.seen.name))
+    return None
 
 
 def _refused(at: Situation) -> Progress | None:

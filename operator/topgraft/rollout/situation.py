@@ -18,6 +18,7 @@ from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive
 from topgraft.rollout.contract import refused, refused_before_start
 from topgraft.rollout.derive import content_of
+from topgraft.rollout.ending import ending_faults
 from topgraft.rollout.fallback import fallbacks
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.observed import Observed
@@ -64,7 +65,7 @@ class Situation:
     def deployments(self) -> dict[str, Deployment]:
         """By version; only those that this Model owns."""
         mine = filter(self.owns, self.seen.deployments)
-        return {d.version: d for d in mine if d.version and d.metadata.deletion_timestamp is None}
+        return {d.name: d for d in mine if d.version == d.name and d.metadata.deletion_timestamp is None}
 
     @cached_property
     def service(self) -> Service | None:
@@ -349,7 +350,7 @@ class Situation:
         found = faults_of(self.pods(version), deployment, self.seen.pod_events)
         if text := self.seen.refusals.get(f"Deployment/{version}"):
             found.append(refusal_fault(f"Deployment {version!r}", text, self.now))
-        return found
+        return [*found, *ending_faults(self, version)]
 
     @cached_property
     def judgement(self) -> Judgement:

@@ -13,7 +13,7 @@ from topgraft.cluster import observer, refusals
 from topgraft.cluster.caches import Caches
 from topgraft.cluster.client import Client
 from topgraft.cluster.clock import Clock
-from topgraft.cluster.kinds import MODEL, POD, SERVICE
+from topgraft.cluster.kinds import DEPLOYMENT, MODEL, POD, SERVICE
 from topgraft.cluster.observer import Observer
 from topgraft.cluster.queue import WorkQueue
 from topgraft.cluster.reconciler import Planner, Reconciler
@@ -434,3 +434,60 @@ async def test_live_reads_age(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds[0] = observer.KEPT_SECONDS + 1
     reads.fresh()
     assert len(reads) == 0
+
+
+def new(kind: str, name: str, **labels: str) -> Apply:
+    """An object that the plan takes for new, with labels of its own beside the Model's."""
+    body = child(kind, name)
+    body["metadata"]["labels"] = {"topgraft.dev/model": "m", **labels}
+    return Apply(body, new=True)
+
+
+@pytest.mark.parametrize("missing", ["topgraft.dev/version", "topgraft.dev/model"])
+async def test_an_object_of_ours_gets_back_every_label_by_which_it_is_known(api: FakeApi, missing: str) -> None:
+    live = child("Deployment", "v1")
+    del live["metadata"]["labels"][missing]
+    await api.client().apply(DEPLOYMENT, live)
+
+    def plan(observed: Observed) -> Plan:
+        known = any(one.version == "v1" for one in observed.deployments)
+        return Plan() if known else Plan((Apply(child("Deployment", "v1"), new=True),))
+
+    async with running(api, plan) as loop:
+        loop.caches.read(DEPLOYMENT, api.objects[DEPLOYMENT.url("ns", "v1")])
+        await eventually(lambda: any(one.version == "v1" for one in loop.caches.deployments.owned_by(KEY)))
+        await eventually(idle(loop))
+        assert loop.refusals.texts(KEY) == {}
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_what_stays_in_the_way_is_told_and_holds_up_nothing_else(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    monkeypatch.setattr(refusals, "FIRST_WAIT", 0.05)
+    path = DEPLOYMENT.url("ns", "m-next")
+    other = new("Deployment", "m-next", **{"topgraft.dev/branch": "next"}).body
+    if ends:
+        other["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["foregroundDeletion"]}
+    before = await api.client().apply(DEPLOYMENT, other)
+    mine = {"topgraft.dev/version": "m-next"}
+
+    def plan(observed: Observed) -> Plan:
+        assert observed.model
+        state = "DEGRADED" if observed.refusals else "ACTIVE"
+        told_state = [told(state=state)] if observed.model.status.state != state else []
+        made = any(one.version == "m-next" for one in observed.deployments)
+        return Plan((*(() if made else (new("Deployment", "m-next", **mine),)), *told_state))
+
+    async with running(api, plan) as loop:
+        loop.caches.read(DEPLOYMENT, before)
+        await eventually(lambda: api.objects[MODEL_PATH].get("status") == {"state": "DEGRADED"})
+        assert api.objects[path] == before, "it is another child of ours: its labels stay"
+        (text,) = loop.refusals.texts(KEY).values()
+        assert ("waits for foregroundDeletion" in text) is ends
+        states = sum(write.endswith("/status") for write in loop.writes())
+        await eventually(lambda: sum(path in p for m, p in api.requests if m == "GET") >= 6)
+        assert sum(write.endswith("/status") for write in loop.writes()) == states, "further tries say nothing"
+        del api.objects[path]
+        await eventually(lambda: api.objects[MODEL_PATH]["status"] == {"state": "ACTIVE"})
+        assert api.objects[path]["metadata"]["labels"]["topgraft.dev/version"] == "m-next"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from topgraft.rollout.conditions import rfc3339
+from topgraft.rollout.views import VERSION_LABEL
 
 from .world import MODEL, REPOSITORY, World
 
@@ -23,6 +25,8 @@ def world() -> World:
     made.remove("Deployment", "digits-try")
     made.model(branches=[{"name": "try", "version": "digits-2"}], serving={"version": "digits-1"})
     made.run(900)
+    made.model(branches=[{"name": "try", "version": "digits-2"}])
+    made.run(60)
     assert made.serving == "digits-1"
     return made
 
@@ -55,3 +59,78 @@ def test_a_digest_in_the_deployment_is_kept_where_nothing_else_tells_one(world: 
     del world.objects["ModelVersion", "digits-1"]["status"]
     world.run(60)
     assert container(world, "digits-1")["image"] == f"{REPOSITORY}:v1@{world.digest_of('v1')}"
+
+
+def ending(world: World, kind: str, name: str) -> None:
+    """Somebody deletes it, and a finalizer holds it."""
+    world.objects[kind, name]["metadata"]["deletionTimestamp"] = rfc3339(world.now)
+
+
+def test_a_serving_deployment_that_is_being_deleted_holds_up_nothing_else(world: World) -> None:
+    ending(world, "Deployment", "digits-1")
+    world.upgrade("v3")
+    world.writes.clear()
+    world.run(120)
+    assert ("apply", "Deployment", "digits-1") not in world.writes
+    assert world.serving_tag == "v3"
+
+
+def test_a_deployment_that_is_being_deleted_is_told_and_made_anew_once_it_is_gone(world: World) -> None:
+    ending(world, "Deployment", "digits-1")
+    world.run(60)
+    assert world.conditions("Model", MODEL)["Ready"] == ("Unknown", "ChildTerminating")
+    world.writes.clear()
+    world.run(600)
+    assert world.writes == []
+    world.remove("Deployment", "digits-1")
+    world.run(60)
+    assert "deletionTimestamp" not in world.objects["Deployment", "digits-1"]["metadata"]
+    assert world.conditions("Model", MODEL)["Ready"] == ("True", "Serving")
+
+
+def test_a_service_that_is_being_deleted_is_told_and_comes_back(world: World) -> None:
+    ending(world, "Service", MODEL)
+    world.run(60)
+    assert world.conditions("Model", MODEL)["Ready"] == ("False", "ChildTerminating")
+    world.upgrade("v3")
+    world.run(60)
+    assert world.conditions("AdapterUpgrade", "digits")["Ready"][1] == "ChildTerminating"
+    world.remove("Service", MODEL)
+    world.run(120)
+    assert world.serving_tag == "v3"
+
+
+def test_a_branchs_children_that_are_being_deleted_are_told_and_made_anew(world: World) -> None:
+    for kind in ("Deployment", "Service"):
+        ending(world, kind, "digits-try")
+        world.run(60)
+        assert world.objects["Model", MODEL]["status"]["branches"][0]["reason"] == "ChildTerminating"
+        world.writes.clear()
+        world.run(600)
+        assert world.writes == []
+        world.remove(kind, "digits-try")
+        world.run(60)
+        assert (kind, "digits-try") in world.objects
+
+
+def test_a_version_named_like_a_running_branch_gets_its_name(world: World) -> None:
+    world.base("digits-try", "v3", revision=3)
+    world.objects["ModelVersion", "digits-try"]["spec"]["adapter"]["image"] += f"@{OTHER}"
+    world.writes.clear()
+    world.run(120)
+    assert world.serving == "digits-try"
+    made = world.writes.index(("apply", "Deployment", "digits-try"))
+    assert world.writes.index(("delete", "Deployment", "digits-try")) < made
+    assert world.conditions("Model", MODEL)["BranchesReady"] == ("False", "BranchNameTaken")
+
+
+@pytest.mark.parametrize("label", [None, "digits-2"])
+def test_a_deployment_whose_version_label_was_changed_is_no_other_versions(world: World, label: str | None) -> None:
+    labels = world.objects["Deployment", "digits-1"]["metadata"]["labels"]
+    labels.pop(VERSION_LABEL)
+    if label is not None:
+        labels[VERSION_LABEL] = label
+    world.writes.clear()
+    world.run(60)
+    assert world.objects["Deployment", "digits-1"]["metadata"]["labels"][VERSION_LABEL] == "digits-1"
+    assert [w for w in world.writes if w[0] == "delete"] == []
