@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -96,6 +95,8 @@ def describe(api: Api) -> dict[str, list[dict[str, Any]]]:
 
 def digest(described: Mapping[str, list[dict[str, Any]]]) -> str:
     """`sha256:<hex>` of a described api. The order of items and of columns makes no difference."""
+    import hashlib  # noqa: PLC0415 - loads OpenSSL, which `serve` does not need
+
     canonical = {side: _by_name(_with_sorted_columns(item) for item in items) for side, items in described.items()}
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from time import monotonic
-
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing import Any
 
 from topgraft_adapter.context import peft_adapters
+from topgraft_adapter.deadlines import Deadlines
 from topgraft_adapter.dialects import V2, Dialect, Envelope, error_response, json_response
 from topgraft_adapter.errors import InvalidInputError, OutputError, OverloadedError, UnknownAnswerError, code_of
 from topgraft_adapter.inference import Answer, Target, metadata
@@ -28,6 +22,7 @@ from topgraft_adapter.service import MAX_BODY_BYTES, ModelService, log_raised
 from topgraft_adapter.transform import transform
 from topgraft_adapter.v2 import infer
 from topgraft_adapter.version import VERSION
+from topgraft_adapter.web import App, ClientGoneError, HttpError, Request, Response, route
 
 # A client that is cut off in the middle of its body mostly sees a reset, not the answer; so a body that is too large is
 # read to its end and thrown away, up to this size.
@@ -42,29 +37,39 @@ CONNECTED_AT = "connected_at"
 """Key of the request's state: the monotonic time at which its connection was made."""
 
 
-def make_app(service: ModelService) -> Starlette:
+def make_app(service: ModelService) -> App:
     """The application that serves one model version."""
     routes = Routes(service)
-    model = "/v2/models/{name}"
-    version = model + "/versions/{version}"
-    return Starlette(
-        routes=[
-            Route("/v2", routes.server),
-            Route("/v2/health/live", routes.live),
-            Route("/v2/health/ready", routes.ready),
-            Route("/metrics", routes.metrics),
-            Route("/openapi.json", routes.openapi),
-            Route("/adapters", routes.adapters),
-            Route("/feedback", routes.feedback, methods=["POST"]),
-            Route("/transformJson", routes.transform, methods=["POST"]),
-            Route("/liveDeployments/{name}/transformJson", routes.transform, methods=["POST"]),
-            *(Route(path, routes.model) for path in (model, version)),
-            *(Route(path + "/ready", routes.model_ready) for path in (model, version)),
-            *(Route(path + "/infer", routes.infer, methods=["POST"]) for path in (model, version)),
+    model = "/v2/models/{name}[/versions/{version}]"
+    return App(
+        [
+            route(model + "/infer", routes.infer, "POST"),
+            route("[/liveDeployments/{name}]/transformJson", routes.transform, "POST"),
+            route("/v2/health/ready", routes.ready),
+            route("/v2/health/live", routes.live),
+            route("/metrics", routes.metrics),
+            route("/feedback", routes.feedback, "POST"),
+            route("/adapters", routes.adapters),
+            route("/openapi.json", routes.openapi),
+            route("/v2", routes.server),
+            route(model, routes.model),
+            route(model + "/ready", routes.model_ready),
         ],
-        middleware=[Middleware(ConnectionAge, service=service)],
-        exception_handlers={HTTPException: _http_error, Exception: _internal_error},
+        _http_error,
+        partial(_ends, service),
     )
+
+
+def _ends(service: ModelService, scope: Mapping[str, Any], code: int) -> bool:
+    """A connection ends with its answer once it is too old, when the server drains, or when it cannot answer.
+
+    The last lets the clients of a dead model go: their next connection reaches a pod that is ready.
+    """
+    made = scope.get("state", {}).get(CONNECTED_AT)
+    if made is None:
+        return False
+    old = monotonic() - made >= service.settings.max_connection_age
+    return old or code == HTTPStatus.SERVICE_UNAVAILABLE or service.draining
 
 
 class Routes:
@@ -72,6 +77,7 @@ class Routes:
 
     def __init__(self, service: ModelService) -> None:
         self._service = service
+        self._reading: Deadlines[asyncio.Task[Any]] = Deadlines(_BODY_SECONDS, asyncio.Task.cancel)
 
     async def server(self, _request: Request) -> Response:
         """Server metadata."""
@@ -103,7 +109,7 @@ class Routes:
         """What the right label of an answer would have been."""
         metrics = self._service.metrics
         try:
-            right, wrong = self._service.feedback.judge(await _body(request, lambda _: None))
+            right, wrong = self._service.feedback.judge(await self._body(request, lambda _: None))
         except InvalidInputError as error:
             return error_response(400, str(error))
         except UnknownAnswerError as error:
@@ -145,14 +151,15 @@ class Routes:
         try:
             self._check_name(request)
             with self._service.admitted() as hold:
-                body = await _body(request, hold)
+                body = await self._body(request, hold)
                 answer = await self._service.answer(work(request, body))
             response, code = _sent(answer), 200
-        except ClientDisconnect:
-            # 499 is what proxies write for it; nobody reads the answer.
-            response, code = Response(status_code=499), 499
-        except HTTPException as error:
-            response, code = dialect.refused(error.status_code, error.detail), error.status_code
+        except ClientGoneError:
+            code = 499
+            response = Response(b"", code)
+        except HttpError as error:
+            code = error.code
+            response = dialect.refused(code, str(error))
         except Exception as error:
             code = code_of(error)
             if code == HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, OutputError):
@@ -165,14 +172,29 @@ class Routes:
             log(level, "inference not answered", code=code, seconds=round(seconds, 4))
         return response
 
+    async def _body(self, request: Request, hold: Callable[[int], None]) -> bytes:
+        encoding = request.header(b"content-encoding")
+        if encoding not in (None, "identity"):
+            raise HttpError(415, f"Content-Encoding {encoding[:40]!r} is not taken: send the body as it is.")
+        task = asyncio.current_task()
+        assert task is not None
+        self._reading.begin(task)
+        try:
+            return await _pieces(request, hold)
+        except asyncio.CancelledError:
+            if self._reading.done(task) or task.uncancel() > 0:
+                raise  # it is not the body that is late
+            raise HttpError(408, f"The body did not come within {_BODY_SECONDS:g} seconds.") from None
+        finally:
+            self._reading.done(task)
+
     def _check_name(self, request: Request) -> None:
         settings = self._service.settings
-        name = request.path_params.get("name", settings.model)
-        version = request.path_params.get("version")
-        if name != settings.model:
-            raise HTTPException(404, f"There is no model {name[:100]!r} here; this is {settings.model!r}.")
+        name, version = request.names.get("name"), request.names.get("version")
+        if name not in (None, settings.model):
+            raise HttpError(404, f"There is no model {name[:100]!r} here; this is {settings.model!r}.")
         if version not in (None, settings.version):
-            raise HTTPException(404, f"There is no version {version[:100]!r} here; this is {settings.version!r}.")
+            raise HttpError(404, f"There is no version {version[:100]!r} here; this is {settings.version!r}.")
 
 
 Work = Callable[[Request, bytes], Callable[[Target], Answer]]
@@ -187,81 +209,43 @@ def _transform_work(_request: Request, body: bytes) -> Callable[[Target], Answer
 
 
 def _header_length(request: Request, body: bytes) -> int | None:
-    said = request.headers.get(_HEADER_LENGTH)
+    said = request.header(b"inference-header-content-length")
     if said is None:
         return None
     if not said.isascii() or not said.isdigit() or not 0 < int(said[:20]) <= len(body):
-        raise HTTPException(400, f"{_HEADER_LENGTH} must be the length of the JSON at the start of the body.")
+        raise HttpError(400, f"{_HEADER_LENGTH} must be the length of the JSON at the start of the body.")
     return int(said)
 
 
 def _sent(answer: Answer) -> Response:
     if answer.header_length is None:
-        return Response(answer.body, media_type="application/json")
-    headers = {_HEADER_LENGTH: str(answer.header_length)}
-    return Response(answer.body, 200, headers, "application/octet-stream")
+        return Response(answer.body)
+    headers = {_HEADER_LENGTH.lower(): str(answer.header_length)}
+    return Response(answer.body, 200, "application/octet-stream", headers)
 
 
-class ConnectionAge:
-    """Ends a connection with its next answer once it is too old, when the server drains, or when it cannot answer.
-
-    The last lets the clients of a dead model go: their next connection reaches a pod that is ready.
-    """
-
-    def __init__(self, app: ASGIApp, service: ModelService) -> None:
-        self._app = app
-        self._service = service
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        made = scope.get("state", {}).get(CONNECTED_AT)
-
-        async def send_with_age(message: Message) -> None:
-            if message["type"] == "http.response.start" and made is not None and self._ends(made, message["status"]):
-                message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
-            await send(message)
-
-        await self._app(scope, receive, send_with_age)
-
-    def _ends(self, made: float, status: int) -> bool:
-        old = monotonic() - made >= self._service.settings.max_connection_age
-        return old or status == HTTPStatus.SERVICE_UNAVAILABLE or self._service.draining
-
-
-async def _body(request: Request, hold: Callable[[int], None]) -> bytes:
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise HTTPException(415, f"Content-Encoding {encoding[:40]!r} is not taken: send the body as it is.")
-    chunks: list[bytes] = []
+async def _pieces(request: Request, hold: Callable[[int], None]) -> bytes:
+    pieces: list[bytes] = []
     size = 0
     no_room: OverloadedError | None = None
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for chunk in request.stream():
-                size += len(chunk)
-                try:
-                    if size <= MAX_BODY_BYTES and no_room is None:
-                        hold(len(chunk))
-                        chunks.append(chunk)
-                    else:
-                        chunks.clear()
-                except OverloadedError as error:
-                    no_room = error
-                if size > _MAX_DISCARDED_BYTES:
-                    break
-    except TimeoutError:
-        raise HTTPException(408, f"The body did not come within {_BODY_SECONDS:g} seconds.") from None
+    more = True
+    while more and size <= _MAX_DISCARDED_BYTES:
+        piece, more = await request.piece()
+        size += len(piece)
+        try:
+            if size <= MAX_BODY_BYTES and no_room is None:
+                hold(len(piece))
+                pieces.append(piece)
+            else:
+                pieces.clear()
+        except OverloadedError as error:
+            no_room = error
     if no_room is not None:
         raise no_room
     if size > MAX_BODY_BYTES:
-        raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes; send fewer rows at once.")
-    return b"".join(chunks)
+        raise HttpError(413, f"The body is larger than {MAX_BODY_BYTES} bytes; send fewer rows at once.")
+    return b"".join(pieces)
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return error_response(error.status_code, error.detail, error.headers)
-
-
-async def _internal_error(_request: Request, _error_seen: Exception) -> Response:
-    return error_response(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase)
+def _http_error(error: HttpError) -> Response:
+    return error_response(error.code, str(error), error.headers)

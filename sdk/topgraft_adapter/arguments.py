@@ -241,9 +241,10 @@ def _shaped(name: str, tensor: Tensor, item: Array) -> Tensor:
 
 
 def _cast(name: str, tensor: Tensor, data_type: DataType) -> Tensor:
-    with _named(f"The input {name!r}"):
+    try:
         return tensors.cast(tensor, data_type)
-    raise AssertionError
+    except ValueError as error:
+        raise _refused(f"The input {name!r}", error) from error
 
 
 @contextmanager
@@ -251,15 +252,17 @@ def _named(what: str) -> Iterator[None]:
     """Errors of single values as errors of the request."""
     try:
         yield
-    except MismatchError as error:
-        message = f"{what} {error}."
-        raise InvalidInputError(
-            message, "typeMismatch", expectedType=error.expected, actualType=error.actual
-        ) from error
-    except BadMapError as error:
-        raise InvalidInputError(f"{what} {error}.", "invalidMapFormat") from error
     except ValueError as error:
-        raise InvalidInputError(f"{what}: {error}.") from error
+        raise _refused(what, error) from error
+
+
+def _refused(what: str, error: ValueError) -> InvalidInputError:
+    if isinstance(error, MismatchError):
+        message = f"{what} {error}."
+        return InvalidInputError(message, "typeMismatch", expectedType=error.expected, actualType=error.actual)
+    if isinstance(error, BadMapError):
+        return InvalidInputError(f"{what} {error}.", "invalidMapFormat")
+    return InvalidInputError(f"{what}: {error}.")
 
 
 def _missing(name: str) -> InvalidInputError:

@@ -23,7 +23,7 @@ SIMPLE_TYPES = (*NUMPY_TYPES, "date", "timestamp", "any")
 
 _KEY_TYPES = ("boolean", "string", "integer", "long")
 _BOUNDS = {"integer": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
-_MAX_FLOAT = 3.4028235677973366e38
+MAX_FLOAT = 3.4028235677973366e38
 """The first number that rounds to infinity in 32 bits."""
 _MAX_DEPTH = 8
 _MAX_TEXT = 64
@@ -137,7 +137,7 @@ def _fraction(value: object, kind: Kind) -> float:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not math.isfinite(number) or (kind.name == "float" and abs(number) >= _MAX_FLOAT):
+    if not math.isfinite(number) or (kind.name == "float" and abs(number) >= MAX_FLOAT):
         raise ValueError(f"is out of range for {kind}")
     return number
 

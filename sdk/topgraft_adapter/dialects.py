@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import orjson
-from starlette.responses import Response
 
 from topgraft_adapter import transform
 from topgraft_adapter.errors import (
@@ -17,6 +16,7 @@ from topgraft_adapter.errors import (
     code_of,
     told,
 )
+from topgraft_adapter.web import Response
 
 _MAX_MESSAGE = 1000
 _RETRY_SECONDS = "1"
@@ -72,7 +72,7 @@ def json_response(value: Mapping[str, Any], code: int = 200, headers: Mapping[st
         content = orjson.dumps(value)
     except orjson.JSONEncodeError:
         content = orjson.dumps(_carried(value))
-    return Response(content, code, dict(headers or {}), "application/json")
+    return Response(content, code, headers=headers)
 
 
 def error_response(code: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from topgraft_adapter.adapter import ModelAdapter, overrides
 from topgraft_adapter.api import Api, ApiItem, Array, FileSystem, Parameter, Tabular, tensor_names
@@ -38,13 +38,17 @@ class Target:
         return label_tensor(self.api, self.adapter.label_output) or ""
 
     @cached_property
+    def has_files(self) -> bool:
+        """Whether files come or go with a request."""
+        return any(isinstance(item, FileSystem) for side in self.api for item in side.values())
+
+    @cached_property
     def runs(self) -> bool:
         """Whether the adapter answers by run_inference."""
         return overrides(type(self.adapter), "run_inference")
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What to send, the request's id ("" without), and the label of each row, where the model has labels."""
 
     body: Any
@@ -65,13 +69,24 @@ def call(target: Target, arguments: Arguments) -> tuple[dict[str, Output], list[
 
     Raises InvalidInputError, OutputError, or whatever the adapter raises.
     """
-    inputs, outputs = target.api
-    with ExitStack() as stack:
-        given = arguments(inputs, stack)
-        returned = _run_inference(target, given, stack) if target.runs else target.adapter.predict(**given)
-        found = outputs_of(outputs, returned)
+    if target.has_files:
+        with ExitStack() as stack:
+            found = _found(target, arguments, stack)
+    else:
+        found = _found(target, arguments, _NO_FILES)
     labelled = found.get(target.labelled)
     return found, labels_of(labelled.tensor) if labelled else []
+
+
+_NO_FILES = ExitStack()
+"""Closing one is not free, and an api without FileSystem puts nothing in it."""
+
+
+def _found(target: Target, arguments: Arguments, stack: ExitStack) -> dict[str, Output]:
+    inputs, outputs = target.api
+    given = arguments(inputs, stack)
+    returned = _run_inference(target, given, stack) if target.runs else target.adapter.predict(**given)
+    return outputs_of(outputs, returned)
 
 
 class OutputValue:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from topgraft_adapter import tensors
 from topgraft_adapter.api import ApiItem, Array, FileSystem, Object, Parameter, Tabular
@@ -14,8 +13,7 @@ from topgraft_adapter.files import written_files
 from topgraft_adapter.tensors import Tensor, datatype_of
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """One tensor of an answer; what numpy has no type for is still a Python object in it."""
 
     name: str
@@ -51,6 +49,9 @@ def outputs_of(declared: Mapping[str, ApiItem], returned: object) -> dict[str, O
         value = _member(returned, name, item.required, "predict()")
         if value is None:
             continue
+        if isinstance(item, Array):
+            found[name] = _checked(name, value, item.data_type, item.shape)
+            continue
         for output in _outputs(name, item, value):
             found[output.name] = output
     return found
@@ -71,12 +72,10 @@ def as_json(declared: Mapping[str, ApiItem], outputs: Mapping[str, Output]) -> d
     return made
 
 
-def _outputs(name: str, item: ApiItem, value: Any) -> list[Output]:
+def _outputs(name: str, item: Tabular | Parameter | Object | FileSystem, value: Any) -> list[Output]:
     match item:
         case Tabular():
             return _columns(name, item, value)
-        case Array():
-            return [_checked(name, value, item.data_type, item.shape)]
         case Parameter():
             return [_checked(name, [value], item.data_type, (1,))]
         case Object():
@@ -98,7 +97,8 @@ def _columns(name: str, item: Tabular, value: Any) -> list[Output]:
 
 
 def _member(returned: object, name: str, required: bool, whose: str) -> Any:
-    if not isinstance(returned, Mapping):
+    # Asked of the type first: `isinstance` of an abstract class is slow, and almost all give a dict.
+    if type(returned) is not dict and not isinstance(returned, Mapping):
         raise OutputError(f"{whose} returned a {type(returned).__name__}; it must be a mapping that holds {name!r}.")
     value = returned.get(name)
     if value is None and required:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 
 from topgraft_adapter.contract import Contract
-from topgraft_adapter.errors import FatalError, InferenceTimeoutError, OverloadedError, UnavailableError
+from topgraft_adapter.errors import FatalError, OverloadedError, UnavailableError
 from topgraft_adapter.feedback import Feedback
 from topgraft_adapter.inference import Answer, Target
 from topgraft_adapter.loading import load
 from topgraft_adapter.logs import log
 from topgraft_adapter.metrics import Metrics
 from topgraft_adapter.settings import Settings
+from topgraft_adapter.workers import Workers
 
 MAX_BODY_BYTES = 50 * 1024 * 1024
 
@@ -35,13 +35,11 @@ class ModelService:
         self.draining = False
         self.asked_at = 0.0
         """Monotonic time of the last infer request."""
-        self._running: set[Future[Answer]] = set()
-        self._given_up: set[Future[Answer]] = set()
         self._admitted = 0
         self._buffered = 0
         self._target: Target | None = None
         self._ready = True
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="predict")
+        self._workers = Workers(settings.threads, settings.request_timeout)
 
     def load(self) -> None:
         """Load the artifacts. Raises FatalError."""
@@ -65,7 +63,7 @@ class ModelService:
                 log(logging.ERROR, "ready() raised", error)
             ready = False
         # Calls that were given up hold their threads until they return: with the last thread held nothing can answer.
-        ready = ready and len(self._given_up) < self.settings.threads
+        ready = ready and len(self._workers.given_up) < self.settings.threads
         if ready != self._ready:
             log(logging.INFO if ready else logging.WARNING, "the adapter changed its readiness", ready=ready)
         self._ready = ready
@@ -99,35 +97,15 @@ class ModelService:
         """
         if not self.able() or self._target is None:
             raise UnavailableError("The model is not ready.")
-        job = self._threads.submit(work, self._target)
-        self._running.add(job)
-        job.add_done_callback(self._ended)
-        try:
-            async with asyncio.timeout(self.settings.request_timeout):
-                answer = await asyncio.wrap_future(job)
-        except TimeoutError as error:
-            if job.done() and not job.cancelled():
-                raise  # it is predict() that raised it
-            self._give_up(job)
-            seconds = self.settings.request_timeout
-            raise InferenceTimeoutError(f"predict() did not answer within {seconds:g} seconds.") from error
+        answer = await self._workers.run(partial(work, self._target))
         self.metrics.answered(answer.labels)
         self.feedback.remember(answer.id, answer.labels)
         return answer
 
-    def _give_up(self, job: Future[Answer]) -> None:
-        if not job.done():
-            self._given_up.add(job)
-            job.add_done_callback(self._given_up.discard)
-            log(logging.ERROR, "predict() takes too long", given_up=len(self._given_up))
-
-    def _ended(self, job: Future[Answer]) -> None:
-        self._running.discard(job)
-
     @property
     def running(self) -> int:
         """How many calls of predict() have not returned, those whose request was given up included."""
-        return len(self._running)
+        return len(self._workers.running)
 
 
 def log_raised(error: Exception) -> None:

@@ -14,14 +14,19 @@ from topgraft_adapter.inference import Answer, Target, call
 from topgraft_adapter.results import Output
 from topgraft_adapter.tensors import Tensor
 
+_NEEDED = frozenset(("shape", "datatype", "data"))
+_NEEDED_OF_RAW = frozenset(("shape", "datatype"))
+
 
 def infer(target: Target, body: bytes, header_length: int | None = None) -> Answer:
     """Answer the body of an infer request; `header_length` is its part of JSON, where raw tensors follow.
 
     Raises InvalidInputError, OutputError, or whatever the adapter raises.
     """
-    request = _request(body if header_length is None else body[:header_length])
-    raw = memoryview(body)[len(body) if header_length is None else header_length :]
+    if header_length is None:
+        request, raw = _request(body), memoryview(b"")
+    else:
+        request, raw = _request(body[:header_length]), memoryview(body)[header_length:]
     given = _tensors(request, raw)
     wanted = _wanted(request, target.names)
     found, labels = call(target, partial(_arguments, given))
@@ -61,9 +66,10 @@ def _tensors(request: Mapping[str, Any], raw: memoryview) -> dict[str, Tensor]:
         if name in found:
             raise InvalidInputError(f"inputs[{index}]: the name {name!r} stands twice.")
         size = _parameters(tensor).get("binary_data_size")
-        missing = [f for f in ("shape", "datatype", "data") if f not in tensor and (f != "data" or size is None)]
-        if missing:
-            raise InvalidInputError(f"inputs[{index}] ({name!r}) has no {', '.join(missing)}.")
+        needed = _NEEDED if size is None else _NEEDED_OF_RAW
+        if not needed <= tensor.keys():
+            missing = ", ".join(field for field in ("shape", "datatype", "data") if field in needed - tensor.keys())
+            raise InvalidInputError(f"inputs[{index}] ({name!r}) has no {missing}.")
         try:
             if size is None:
                 found[name] = tensors.parse(tensor["datatype"], tensor["shape"], tensor["data"])
@@ -108,24 +114,29 @@ def _named(request: Mapping[str, Any], field: str) -> list[tuple[str, dict[str, 
     items = request.get(field)
     if not isinstance(items, list):
         raise InvalidInputError(f"`{field}` must be a list of tensors.")
+    found = []
     for index, item in enumerate(items):
-        if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        name = item.get("name") if isinstance(item, dict) else None
+        if not isinstance(name, str):
             raise InvalidInputError(f"{field}[{index}] must be an object with a `name`.")
-    return [(item["name"], item) for item in items]
+        found.append((name, item))
+    return found
 
 
 def _outputs(found: Mapping[str, Output], wanted: Mapping[str, bool]) -> tuple[list[dict[str, Any]], list[bytes]]:
     described, pieces = [], []
     for name, output in found.items():
-        if name not in wanted:
+        binary = wanted.get(name)
+        if binary is None:
             continue
         tensor = output.written()
-        head = {"name": name, "shape": list(tensor.shape), "datatype": output.datatype}
-        if wanted[name]:
+        head: dict[str, Any] = {"name": name, "shape": tensor.shape, "datatype": output.datatype}
+        if binary:
             pieces.append(_raw(output, tensor))
-            described.append({**head, "parameters": {"binary_data_size": len(pieces[-1])}})
+            head["parameters"] = {"binary_data_size": len(pieces[-1])}
         else:
-            described.append({**head, "data": _json_ready(tensor)})
+            head["data"] = _json_ready(tensor)
+        described.append(head)
     return described, pieces
 
 
