@@ -81,6 +81,7 @@ def test_no_body_breaks_what_is_described(servers, kind, examples):
     import schemathesis  # noqa: PLC0415
     from schemathesis import checks  # noqa: PLC0415
 
+    checks.load_all_checks()
     asked = (
         checks.not_a_server_error,
         checks.CHECKS.get_one("status_code_conformance"),
