@@ -32,7 +32,7 @@ OPERATOR_GRANTS = {
     ("discovery.k8s.io", "endpointslices/restricted", "create"),
     ("", "persistentvolumeclaims", "get"),
     ("", "events", "list"),
-    *(("events.k8s.io", "events", verb) for verb in ("create", "patch")),
+    ("events.k8s.io", "events", "create"),
 }
 LEASE_GRANTS = {("coordination.k8s.io", "leases", verb) for verb in ("get", "create", "update")}
 TWO_NAMESPACES = 'watchNamespaces=["team-a","team-b"]'

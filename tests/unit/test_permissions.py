@@ -17,7 +17,6 @@ OUTSIDE_PLANS = {
     ("topgraft.dev", "models/finalizers", "update"),
     ("discovery.k8s.io", "endpointslices/restricted", "create"),
     ("events.k8s.io", "events", "create"),
-    ("events.k8s.io", "events", "patch"),
 }
 """Asked for by OpenShift's admission, and events, which are no part of a plan's writes."""
 
