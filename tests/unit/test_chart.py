@@ -364,3 +364,23 @@ class TestMetadata:
         notes = charts.helm(*command, "--namespace", "ops", "--set", "watchNamespaces={team-a}")
         assert "kubectl --namespace ops rollout status deployment/topgraft" in notes.stdout, notes.stderr
         assert "kubectl --namespace team-a apply -f model.yaml" in notes.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("http://mlflow.ml:5000", 5000),
+        ("https://mlflow.example.org/api", 443),
+        ("http://mlflow", 80),
+        ("https://[fd00::1]:8443", 8443),
+        ("https://[fd00::1]", 443),
+    ],
+)
+def test_the_network_policy_lets_the_operator_out_to_mlflow(url: str, port: int) -> None:
+    def out(*values: str) -> set[int]:
+        (egress,) = one(render("networkPolicy.enabled=true", *values), "NetworkPolicy")["spec"]["egress"]
+        return {entry["port"] for entry in egress["ports"]}
+
+    alone = {53, 443, 6443, 8080, 9090}
+    assert out() == alone
+    assert out(f'operator.mlflow="{url}"') == alone | {port}
