@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
 from topgraft.rollout import ending, gate, live, routing, sharing, verifying
 from topgraft.rollout.children import rolls
+from topgraft.rollout.conditions import rfc3339
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault, worst
 from topgraft.rollout.health import SLOW, loads_until, preparation_fault, runs_without_being_ready
 from topgraft.rollout.observed import Observed
@@ -16,10 +18,12 @@ from topgraft.rollout.situation import Situation
 from topgraft.rollout.steps import stopped
 from topgraft.rollout.strategy import step, strategy
 from topgraft.rollout.switch import at_gate
-from topgraft.rollout.views import Decision
+from topgraft.rollout.views import RETRY_AT, Decision
 
 BACKOFF_SECONDS = 60
 BACKOFF_LIMIT_SECONDS = 3600
+_NEXT_TRY = re.compile(r"; (?:tried again at|try \d+ runs)")
+"""Where, in what is told of a try that failed, its cause ends."""
 HELD_STEP = "Held"
 """What the record of a rollout says while a gate keeps it from its traffic: no deadline runs, no slot is taken."""
 QUEUED_STEP = "Queued"
@@ -178,7 +182,7 @@ def _preparing(at: Situation) -> Progress:
     candidate, record = at.candidate, at.rollout
     assert candidate is not None
     name = candidate.metadata.name
-    told = next((c.message for c in at.model.status.conditions if c.reason == "EnvironmentNotReady"), "")
+    told = _told_before(at)
     if record is not None and record.retry_time is not None and at.now < record.retry_time:
         return Progress(Phase.BACKOFF, "EnvironmentNotReady", told, until=record.retry_time)
     if record is None and (hold := gate.before_start(at)):
@@ -210,9 +214,16 @@ def _preparing(at: Situation) -> Progress:
         return _deadline(at, name, fault, record.tries if record is not None else 0)
     until = min((at.now + timedelta(seconds=1)) if fault is not None and fault.content else deadline, deadline)
     if record is not None and record.tries:
-        # Told as before until it succeeds: health that flaps with every retry would wake somebody each time.
-        return Progress(Phase.RETRYING, "EnvironmentNotReady", told, until=until)
+        # Not ready until it succeeds: health that flaps with every retry would wake somebody each time.
+        now = f", now: {fault.reason}: {fault.message}" if fault is not None else ""
+        text = f"{_NEXT_TRY.split(told)[0]}; try {record.tries + 1} runs{now}; {at.serving or 'nothing'} serves"
+        return Progress(Phase.RETRYING, "EnvironmentNotReady", text, until=until)
     return _under_way(at, name, fault, until)
+
+
+def _told_before(at: Situation) -> str:
+    """Why the last try ended: it stands nowhere but in the condition."""
+    return next((c.message for c in at.model.status.conditions if c.reason == "EnvironmentNotReady"), "")
 
 
 def _under_way(at: Situation, name: str, fault: Fault | None, until: datetime) -> Progress:
@@ -258,8 +269,10 @@ def _deadline(at: Situation, name: str, fault: Fault | None, tries: int) -> Prog
         failed = Fault("EnvironmentNotReady", text, True, at.now, True)
         return Progress(Phase.PREPARING, failed.reason, text, failed=failed)
     pause = min(BACKOFF_SECONDS * 2 ** min(tries, 10), BACKOFF_LIMIT_SECONDS)
-    text = f"not ready within {seconds} s: {fault.reason}: {fault.message}"
-    return Progress(Phase.BACKOFF, "EnvironmentNotReady", text, until=at.now + timedelta(seconds=pause))
+    again = at.now + timedelta(seconds=pause)
+    text = f"not ready within {seconds} s: {fault.reason}: {fault.message}; tried again at {rfc3339(again)}"
+    text += f", or at once by another {RETRY_AT}; {at.serving or 'nothing'} serves"
+    return Progress(Phase.BACKOFF, "EnvironmentNotReady", text, until=again)
 
 
 def _digesting(at: Situation) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from .world import MODEL, World
@@ -269,6 +271,21 @@ def test_quota_is_told_and_waited_for(world: World) -> None:
     world.refusals.clear()
     world.run(90)
     assert world.serving_tag == "v2"
+
+
+def test_a_broken_environment_says_what_serves_and_when_it_is_tried_again(world: World) -> None:
+    def said() -> str:
+        conditions = world.objects["AdapterUpgrade", "digits"]["status"]["conditions"]
+        return str(next(c["message"] for c in conditions if c["type"] == "Ready"))
+
+    world.upgrade("v8")
+    world.run(605)
+    assert re.search(r"RegistryUnavailable: .*; tried again at \S+Z, or at once by another ", said())
+    assert said().endswith("; digits-1 serves")
+    world.images["v8"], world.room = "ok", 2
+    world.run(90)
+    assert world.conditions("AdapterUpgrade", "digits")["Ready"] == ("False", "EnvironmentNotReady")
+    assert re.search(r"RegistryUnavailable: .*; try 2 runs, now: Unschedulable: .*; digits-1 serves$", said()), said()
 
 
 def test_a_pin_goes_back_and_suspends_the_upgrade(world: World) -> None:
