@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from topgraft_adapter import app as app_module
+from topgraft_adapter import service as service_module
 from topgraft_adapter.deadlines import Deadlines
 from topgraft_adapter.errors import InferenceTimeoutError
+from topgraft_adapter.feedback import MAX_FEEDBACK_BYTES
 from topgraft_adapter.inference import Answer
 from topgraft_adapter.server import OnePiece
 from topgraft_adapter.service import ModelService
@@ -35,6 +37,11 @@ async def ask(app, method, path, pieces=(b"",), headers=()):
     await app(scope, receive, send)
     start, body = sent
     return start["status"], dict(start["headers"]), body["body"]
+
+
+def a_service(**more):
+    given = {"artifact_dir": None, "model": "m", "version": "m-1", "port": 1, "max_connection_age": 5, "drain": 2}
+    return ModelService(SimpleNamespace(api=({}, {})), Settings(**given, **more))
 
 
 def answer(text):
@@ -81,8 +88,7 @@ def test_routes(method, path, status, body):
 
 def test_a_body_that_does_not_come_is_given_up(monkeypatch):
     monkeypatch.setattr(app_module, "_BODY_SECONDS", 0.05)
-    settings = Settings(artifact_dir=None, model="m", version="m-1", port=1, max_connection_age=5, drain=2)
-    service = ModelService(SimpleNamespace(api=({}, {})), settings)
+    service = a_service()
     made = app_module.make_app(service)
     for path in ("/v2/models/m/infer", "/feedback"):
         status, _, body = asyncio.run(ask(made, "POST", path, [b"part"]))
@@ -90,11 +96,36 @@ def test_a_body_that_does_not_come_is_given_up(monkeypatch):
     assert b'code="408",model="m",version="m-1"} 1.0' in service.metrics.text()
 
 
+@pytest.mark.parametrize("length", ["0" * 19 + "5" + "0" * 4400, "9" * 4400, "6", "0", "x", "5.0"])
+def test_a_length_of_the_header_that_is_none_is_refused(length):
+    headers = [(b"inference-header-content-length", length.encode())]
+    made = app_module.make_app(a_service())
+    status, _, body = asyncio.run(ask(made, "POST", "/v2/models/m/infer", [b"{}   "], headers))
+    assert status == 400
+    assert b"must be the length of the JSON" in body
+
+
+def test_feedback_has_its_own_limit_and_is_admitted():
+    service = a_service(max_concurrency=1)
+    made = app_module.make_app(service)
+    large = b"x" * MAX_FEEDBACK_BYTES
+    status, _, body = asyncio.run(ask(made, "POST", "/feedback", [large, b"x", b"y"]))
+    assert status == 413
+    assert b"larger than 1048576 bytes" in body
+    with service.admitted():
+        status, headers, _ = asyncio.run(ask(made, "POST", "/feedback", [b"{}"]))
+    assert (status, headers[b"retry-after"]) == (503, b"1")
+    assert asyncio.run(ask(made, "POST", "/feedback", [b"{}"]))[0] == 400
+
+
+def test_what_feedback_sends_counts_among_the_bodies(monkeypatch):
+    monkeypatch.setattr(service_module, "MAX_BUFFERED_BYTES", 10)
+    made = app_module.make_app(a_service())
+    assert asyncio.run(ask(made, "POST", "/feedback", [b"x" * 11]))[0] == 503
+
+
 def test_a_cancelled_request_is_no_late_body():
-    service = ModelService(
-        SimpleNamespace(api=({}, {})),
-        Settings(artifact_dir=None, model="m", version="m-1", port=1, max_connection_age=5, drain=2),
-    )
+    service = a_service()
 
     async def cancelled():
         task = asyncio.create_task(ask(app_module.make_app(service), "POST", "/v2/models/m/infer", [b"part"]))

@@ -14,6 +14,7 @@ from topgraft_adapter.context import peft_adapters
 from topgraft_adapter.deadlines import Deadlines
 from topgraft_adapter.dialects import V2, Dialect, Envelope, error_response, json_response
 from topgraft_adapter.errors import InvalidInputError, OutputError, OverloadedError, UnknownAnswerError, code_of
+from topgraft_adapter.feedback import MAX_FEEDBACK_BYTES
 from topgraft_adapter.inference import Answer, Target, metadata
 from topgraft_adapter.logs import log
 from topgraft_adapter.metrics import CONTENT_TYPE
@@ -32,6 +33,7 @@ _BODY_SECONDS = 60.0
 """A client that sends more slowly holds a place that others need."""
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
+_MAX_DIGITS = 20
 
 CONNECTED_AT = "connected_at"
 """Key of the request's state: the monotonic time at which its connection was made."""
@@ -109,9 +111,10 @@ class Routes:
         """What the right label of an answer would have been."""
         metrics = self._service.metrics
         try:
-            right, wrong = self._service.feedback.judge(await self._body(request, lambda _: None))
-        except InvalidInputError as error:
-            return error_response(400, str(error))
+            with self._service.admitted() as hold:
+                right, wrong = self._service.feedback.judge(await self._body(request, hold, MAX_FEEDBACK_BYTES))
+        except (InvalidInputError, OverloadedError) as error:
+            return V2().failed(error)
         except UnknownAnswerError as error:
             metrics.unknown()
             return error_response(404, str(error))
@@ -172,7 +175,7 @@ class Routes:
             log(level, "inference not answered", code=code, seconds=round(seconds, 4))
         return response
 
-    async def _body(self, request: Request, hold: Callable[[int], None]) -> bytes:
+    async def _body(self, request: Request, hold: Callable[[int], None], most: int = MAX_BODY_BYTES) -> bytes:
         encoding = request.header(b"content-encoding")
         if encoding not in (None, "identity"):
             raise HttpError(415, f"Content-Encoding {encoding[:40]!r} is not taken: send the body as it is.")
@@ -180,7 +183,7 @@ class Routes:
         assert task is not None
         self._reading.begin(task)
         try:
-            return await _pieces(request, hold)
+            return await _pieces(request, hold, most)
         except asyncio.CancelledError:
             if self._reading.done(task) or task.uncancel() > 0:
                 raise  # it is not the body that is late
@@ -212,7 +215,8 @@ def _header_length(request: Request, body: bytes) -> int | None:
     said = request.header(b"inference-header-content-length")
     if said is None:
         return None
-    if not said.isascii() or not said.isdigit() or not 0 < int(said[:20]) <= len(body):
+    # No longer than a length can be: Python refuses to read a number of more than 4,300 digits.
+    if len(said) > _MAX_DIGITS or not said.isascii() or not said.isdigit() or not 0 < int(said) <= len(body):
         raise HttpError(400, f"{_HEADER_LENGTH} must be the length of the JSON at the start of the body.")
     return int(said)
 
@@ -224,7 +228,7 @@ def _sent(answer: Answer) -> Response:
     return Response(answer.body, 200, "application/octet-stream", headers)
 
 
-async def _pieces(request: Request, hold: Callable[[int], None]) -> bytes:
+async def _pieces(request: Request, hold: Callable[[int], None], most: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     no_room: OverloadedError | None = None
@@ -233,7 +237,7 @@ async def _pieces(request: Request, hold: Callable[[int], None]) -> bytes:
         piece, more = await request.piece()
         size += len(piece)
         try:
-            if size <= MAX_BODY_BYTES and no_room is None:
+            if size <= most and no_room is None:
                 hold(len(piece))
                 pieces.append(piece)
             else:
@@ -242,8 +246,8 @@ async def _pieces(request: Request, hold: Callable[[int], None]) -> bytes:
             no_room = error
     if no_room is not None:
         raise no_room
-    if size > MAX_BODY_BYTES:
-        raise HttpError(413, f"The body is larger than {MAX_BODY_BYTES} bytes; send fewer rows at once.")
+    if size > most:
+        raise HttpError(413, f"The body is larger than {most} bytes; send fewer rows at once.")
     return b"".join(pieces)
 
 

@@ -11,7 +11,8 @@ import orjson
 from topgraft_adapter.errors import InvalidInputError, UnknownAnswerError
 from topgraft_adapter.labels import text
 
-MAX_BODY_BYTES = 1024 * 1024
+MAX_FEEDBACK_BYTES = 1024 * 1024
+"""What a server reads of one body."""
 
 _MAX_ANSWERS = 10_000
 _MAX_LABELS = 100_000
@@ -79,8 +80,6 @@ class Feedback:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    if len(body) > MAX_BODY_BYTES:
-        raise InvalidInputError(f"The body is larger than {MAX_BODY_BYTES} bytes.")
     try:
         said = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -57,7 +57,7 @@ def document(api: Api, model: str, version: str) -> Schema:
             "What the right label of an answer would have been",
             _object(("label",), label={}, id=_TEXT, answer={}, version=_TEXT),
             _object(right=_COUNT, wrong=_COUNT),
-            dict.fromkeys((*_REFUSALS, 404), _ERROR),
+            dict.fromkeys((*_REFUSALS, 404, 503), _ERROR),
         ),
     }
     given = _object(("input",), input=_values(inputs), id=_TEXT) | {"examples": [{"input": zeros(inputs)}]}
