@@ -547,6 +547,9 @@ REFUSED = [
         )
     ),
     Refused(M, "spec.serving.env", many(65, value="x"), "spec.serving.env", "must have at most 64 items"),
+    Refused(
+        V, "spec.adapter.env", many(5, value="x" * 32768), "spec.adapter.env", "at most 131072 characters together"
+    ),
     Refused(V, "spec.adapter.env", [{"name": "A"}, {"name": "A"}], "spec.adapter.env[1]", "Duplicate value"),
     # Policies
     Refused(
@@ -849,6 +852,7 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     (M, "spec.serving.resources.limits", {"cpu": 1, "memory": "1.5Gi", "nvidia.com/gpu": "1"}),
     (M, "spec.serving.podLabels", {"example.com/a-b_c": "x.Y", "empty": ""}),
     (M, "spec.serving.topologySpreadConstraints", []),
+    (V, "spec.adapter.env", many(4, value="x" * 32768)),
     (M, "spec.serving.env", [{"name": "TOPGRAFT_ADAPTER", "value": "a:B"}, {"name": "my.var-x"}]),
     (M, "spec.serving.env", many(64, value="x")),
     (M, "spec.strategy", {"failFastSeconds": 600}),

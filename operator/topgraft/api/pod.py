@@ -112,7 +112,15 @@ class EnvVar(Wire):
     value_from: EnvVarSource | None = None
 
 
-Env = Annotated[tuple[EnvVar, ...], Field(max_length=64), BY_NAME]
+Env = Annotated[
+    tuple[EnvVar, ...],
+    Field(max_length=64),
+    BY_NAME,
+    Rule(
+        "self.map(e, has(e.value) ? size(e.value) : 0).sum() <= 131072",
+        "must have values of at most 131072 characters together: mount a ConfigMap where there is more",
+    ),
+]
 ResourceList = Annotated[dict[str, Quantity], Field(max_length=16)]
 
 

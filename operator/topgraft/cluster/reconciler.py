@@ -32,6 +32,8 @@ Planner = Callable[[Observed, datetime], Plan]
 
 LOOKS = 6
 """Live reads and refusals make a turn look again; more than this in one turn waits for the next."""
+MOST_WRITES = 50
+"""Writes of one turn: a Model with thousands of versions must not hold a worker for as long as all of them take."""
 PAUSED_SECONDS = 1.0
 
 
@@ -41,6 +43,10 @@ class LookAgain(Exception):
 
 class AlreadyThere(Exception):
     """What the plan took for new exists and is ours: the caches missed it, or it is not what it should be."""
+
+
+class TurnOver(Exception):
+    """The turn has written its share; the rest of the plan is planned anew, behind the other Models."""
 
 
 class Reconciler:
@@ -139,7 +145,10 @@ class Reconciler:
             self._register(key, plan.registration)
             if _starts_rollout(look, plan):
                 self._slots.starting(key)
-            skipped = await self._carry_out(key, plan, met)
+            try:
+                skipped = await self._carry_out(key, plan, met)
+            except TurnOver:
+                return 0.0
             if skipped is None:
                 continue
             # 0.0 means "on with what follows from these writes": without them only time and events lead further.
@@ -172,7 +181,9 @@ class Reconciler:
         refused = self._refusals.texts(key)
         skipped: list[Write] = []
         telling = [write for write in plan.writes if _tells(write)]
-        for write in plan.writes:
+        for number, write in enumerate(plan.writes):
+            if number - len(skipped) == MOST_WRITES:
+                raise TurnOver
             if _target(write) in refused:
                 skipped.append(write)
             elif await self._write_unless_refused(key, write, met):

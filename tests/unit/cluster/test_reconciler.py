@@ -153,6 +153,24 @@ async def test_what_is_refused_is_told_once_and_tried_again_until_it_works(
         assert loop.refusals.texts(KEY) == {}
 
 
+async def test_a_long_plan_lets_the_other_models_have_their_turns(api: FakeApi) -> None:
+    other = {**MODEL_OBJECT, "metadata": {**MODEL_OBJECT["metadata"], "name": "other", "uid": "other"}}
+
+    def plan(observed: Observed) -> Plan:
+        if observed.name == "other":
+            return Plan(() if observed.services else (Apply(child("Service", "s") | {"metadata": mine}),))
+        there = {pod.name for pod in observed.pods}
+        return Plan(tuple(Apply(child("Pod", f"p{n}")) for n in range(120) if f"p{n}" not in there), NEWS)
+
+    mine = {**child("Service", "s")["metadata"], "labels": {"topgraft.dev/model": "other"}}
+    async with running(api, plan) as loop:
+        loop.caches.watched(MODEL, other, gone=False)
+        await eventually(lambda: len(loop.writes()) == 121 and idle(loop)(), 10)
+        places = [number for number, write in enumerate(loop.writes()) if write.endswith("/services/s")]
+        assert places == [50], "behind the first share of the long plan"
+        assert said(loop) > 0
+
+
 async def test_a_refused_write_does_not_hold_up_the_others(api: FakeApi) -> None:
     async def quota(request: web.Request) -> web.StreamResponse | None:
         refused = request.method == "PATCH" and "/pods/" in request.path
