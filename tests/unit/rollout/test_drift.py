@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from topgraft.rollout.conditions import rfc3339
+from topgraft.rollout.instructions import Apply, Plan
 from topgraft.rollout.views import VERSION_LABEL
 
 from .world import MODEL, REPOSITORY, World
@@ -134,3 +135,17 @@ def test_a_deployment_whose_version_label_was_changed_is_no_other_versions(world
     world.run(60)
     assert world.objects["Deployment", "digits-1"]["metadata"]["labels"][VERSION_LABEL] == "digits-1"
     assert [w for w in world.writes if w[0] == "delete"] == []
+
+
+def test_the_slices_of_a_standby_are_not_written_over_somebody_elses(world: World) -> None:
+    made: list[Apply] = []
+
+    def look() -> Plan:
+        done = world.look()
+        made.extend(w for w in done.writes if isinstance(w, Apply) and w.body["kind"] == "EndpointSlice")
+        return done
+
+    world.upgrade("v3")
+    world.run(90, look)
+    assert len(made) == 2
+    assert all(write.new for write in made)
