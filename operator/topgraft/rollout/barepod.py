@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from topgraft.api.model import Model
-from topgraft.api.modelversion import ModelVersion
 from topgraft.rollout.derive import owner_of
 from topgraft.rollout.podspec import labels, together
 
@@ -14,11 +13,19 @@ ATTEMPT = "topgraft.dev/attempt"
 
 
 def bare_pod(
-    model: Model, version: ModelVersion, name: str, attempt: str, spec: dict[str, Any], *, one_node: bool
+    model: Model,
+    name: str,
+    attempt: str,
+    spec: dict[str, Any],
+    *,
+    version: str | None = None,
+    role: str = "preflight",
+    one_node: bool = False,
 ) -> dict[str, Any]:
     """A Pod without a controller that runs `spec` once. Its role keeps it out of every Service.
 
-    `one_node` keeps it beside the serving pods where they share a ReadWriteOnce volume.
+    `version`: the one that it is about. `one_node` keeps it beside the serving pods where they share a ReadWriteOnce
+    volume.
     """
     spec = spec | {"restartPolicy": "Never"}
     if one_node:
@@ -29,7 +36,7 @@ def bare_pod(
         "metadata": {
             "name": name,
             "namespace": model.metadata.namespace,
-            "labels": labels(model, version.metadata.name, "preflight"),
+            "labels": labels(model, version, role),
             "annotations": {ATTEMPT: attempt, "argocd.argoproj.io/ignore-restart-policy": "true"},
             # Not as its controller: a PodDisruptionBudget would add the Model's replicas for it, and block each drain.
             "ownerReferences": [{**owner, "controller": False} for owner in owner_of(model)],

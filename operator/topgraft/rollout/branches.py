@@ -120,7 +120,7 @@ def branch_writes(at: Situation) -> Iterator[Write]:
         body = stamped(_service(at, run))
         if not ends(at, "Service", run.name) and (known is None or not service_stands(known, body)):
             yield Apply(body, new=known is None)
-    kept = {run.name for run in wanted if run.version is not None or run.stays}
+    kept = {run.name for run in at.branches if run.version is not None or run.stays}
     for kind, found in (("Deployment", live_ones), ("Service", services)):
         for name, one in found.items():
             if name not in kept:

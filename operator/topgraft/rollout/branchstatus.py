@@ -54,9 +54,8 @@ def _told(at: Situation, run: Run, live: Deployment | None) -> dict[str, Any]:
     return without_nulls(told)
 
 
-def notices(at: Situation) -> Iterator[Says]:
-    """Said only where there are branches."""
-    told = on_wire(at)
+def notices(told: list[dict[str, Any]]) -> Iterator[Says]:
+    """Said of what `on_wire` tells, and only where there are branches."""
     if not told:
         return
     late = next((one for one in told if one["state"] != "ACTIVE" or "reason" in one), None)

@@ -123,8 +123,8 @@ def verify_pod(
         "activeDeadlineSeconds": policy.deadline_seconds + DEADLINE_MARGIN_SECONDS,
         "volumes": volumes,
     }
-    name = verify_name(version.metadata.name)
-    return bare_pod(model, version, name, attempt, spec | {"containers": [container]}, one_node=one_node)
+    name, about = verify_name(version.metadata.name), version.metadata.name
+    return bare_pod(model, name, attempt, spec | {"containers": [container]}, version=about, one_node=one_node)
 
 
 def _golden_volume(golden: Golden) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -169,7 +169,8 @@ def suite_pod(
     spec = pod_spec(model, version) | {"activeDeadlineSeconds": suite.timeout_seconds, "containers": [container]}
     if has_infos(version):
         show_infos(spec, version.metadata.name)
-    body = bare_pod(model, version, suite_name(version.metadata.name), attempt, spec, one_node=one_node)
+    name, about = suite_name(version.metadata.name), version.metadata.name
+    body = bare_pod(model, name, attempt, spec, version=about, one_node=one_node)
     body["metadata"]["labels"]["validation"] = f"V{told}_validation"
     if tag := version.spec.test_tag:
         body["metadata"]["labels"][TEST_TAG_LABEL] = tag

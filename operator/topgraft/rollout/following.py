@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from topgraft.api.meta import API_VERSION
-from topgraft.api.modelversion import ModelVersion
+from topgraft.api.modelversion import ModelVersion, ModelVersionSpec
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.derive import DESCRIPTIVE, FOLLOWED, SUBMITTED, derived_labels, described, owner_of
 from topgraft.rollout.instructions import Apply
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.target import derived
+
+_FIELDS = [name for name, field in ModelVersionSpec.model_fields.items() if (field.alias or name) in DESCRIPTIVE]
 
 
 def followers(at: Situation) -> Iterator[Apply]:
@@ -22,9 +24,16 @@ def followers(at: Situation) -> Iterator[Apply]:
             continue
         if at.seen.refusals.get(f"ModelVersion/{version.metadata.name}"):
             continue
+        if _alike(base, version):
+            continue
         wanted = described(base)
         if wanted != described(version) and not _done(version, wanted):
             yield Apply(_body(at, version, wanted))
+
+
+def _alike(base: ModelVersion, version: ModelVersion) -> bool:
+    """Whether the version plainly follows its base: asked at each look of each version, so nothing is serialised."""
+    return all(getattr(base.spec, field) == getattr(version.spec, field) for field in _FIELDS)
 
 
 def _done(version: ModelVersion, wanted: dict[str, Any]) -> bool:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from topgraft.rollout.conditions import rfc3339
-from topgraft.rollout.situation import Situation
 from topgraft.rollout.termination import clean
 from topgraft.rollout.views import APPROVED_VERSION
 from topgraft.rollout.window import is_open, next_opening, unknown_zones, zone_of
+
+if TYPE_CHECKING:
+    from topgraft.rollout.situation import Situation
 
 GATED = ("Upgrade", "Base")
 SHOWN = 100

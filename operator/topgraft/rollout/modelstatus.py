@@ -34,7 +34,8 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
     # While a gate holds a rollout the Model is as well as what serves: nothing is wrong with it, nothing moves.
     summary = ready_says(steady(at) if step.held else step)
     beside = (*live.notices(at), *mlflow.says(at))
-    said = (*summary, *_traffic(at, ready), *_notices(at, step), *_verification(at, checks), *beside)
+    branches = branchstatus.on_wire(at)
+    said = (*summary, *_traffic(at, ready), *_notices(at, step, branches), *_verification(at, checks), *beside)
     running = _rollout(at, step)
     body = {
         "observedGeneration": model.metadata.generation,
@@ -55,7 +56,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "defects": _defects(at) or None,
         "checks": checkstatus.on_wire(checks),
         "baseline": wire(at.decision.baseline) if at.decision and at.decision.baseline else None,
-        "branches": branchstatus.on_wire(at) or None,
+        "branches": branches or None,
         "objectives": submissions.model_records(at) or None,
         **alias_status(at),
         "sandbox": sandbox_status(at),
@@ -109,7 +110,7 @@ def _traffic(at: Situation, ready: int) -> Iterator[Says]:
         yield Says("RollbackReady", "False", "StandbyGone", text)
 
 
-def _notices(at: Situation, step: Progress) -> Iterator[Says]:
+def _notices(at: Situation, step: Progress, branches: list[dict[str, Any]]) -> Iterator[Says]:
     yield from alias_says(at)
     yield from sandbox_says(at)
     if step.held:
@@ -121,7 +122,7 @@ def _notices(at: Situation, step: Progress) -> Iterator[Says]:
     if text := gate.invalid_windows(at):
         yield Says("InvalidWindow", "True", "TimeZoneUnknown", text)
     yield from submissions.notices(at)
-    yield from branchstatus.notices(at)
+    yield from branchstatus.notices(branches)
     if waits := _behind_the_pin(at):
         text = f"spec.serving.version pins {at.model.spec.serving.version}; {waits} until it is taken out"
         yield Says("Pinned", "True", "PinnedVersion", text)

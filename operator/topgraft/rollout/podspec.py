@@ -31,9 +31,14 @@ HEAD_CONVERSION = "TOPGRAFT_HEAD_CONVERSION"
 SCHEDULING = ("nodeSelector", "tolerations", "affinity", "priorityClassName", "runtimeClassName", "imagePullSecrets")
 
 
-def labels(model: Model, version: str, role: str | None = None) -> dict[str, str]:
-    made = {MODEL_LABEL: model.metadata.name, VERSION_LABEL: version, "app.kubernetes.io/managed-by": "topgraft"}
-    return made if role is None else {**made, ROLE_LABEL: role}
+def labels(model: Model, version: str | None = None, role: str | None = None) -> dict[str, str]:
+    made = {
+        MODEL_LABEL: model.metadata.name,
+        VERSION_LABEL: version,
+        "app.kubernetes.io/managed-by": "topgraft",
+        ROLE_LABEL: role,
+    }
+    return {label: value for label, value in made.items() if value is not None}
 
 
 def artifact_mounts(version: ModelVersion) -> list[dict[str, Any]]:
@@ -179,23 +184,28 @@ def command(version: ModelVersion) -> dict[str, Any]:
     return {key: value for key, value in made.items() if value}
 
 
-def pod_spec(model: Model, version: ModelVersion) -> dict[str, Any]:
-    """What serving and preflight pods have in common; the caller adds the containers."""
-    serving = model.spec.serving
-    intent = wire(serving)
-    scratch, _ = scratch_volumes(model)
-    spec: dict[str, Any] = {
+def placement(model: Model) -> dict[str, Any]:
+    """Where any pod of the Model runs and as whom, without a token for the API."""
+    intent = wire(model.spec.serving)
+    account = model.spec.serving.service_account_name
+    return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {**POD_SECURITY, **intent.get("podSecurityContext", {})},
-        "terminationGracePeriodSeconds": serving.termination_grace_period_seconds,
-        "volumes": [*artifact_volumes(version), *scratch],
         **{name: intent[name] for name in SCHEDULING if intent.get(name)},
+        **({"serviceAccountName": account} if account else {}),
     }
+
+
+def pod_spec(model: Model, version: ModelVersion) -> dict[str, Any]:
+    """What serving and preflight pods have in common; the caller adds the containers."""
+    serving, spec = model.spec.serving, placement(model)
+    scratch, _ = scratch_volumes(model)
     if serving.service_account_name:
-        spec["serviceAccountName"] = serving.service_account_name
+        # An account of the user's own is there to be used.
         del spec["automountServiceAccountToken"]
-    return spec
+    grace = serving.termination_grace_period_seconds
+    return spec | {"terminationGracePeriodSeconds": grace, "volumes": [*artifact_volumes(version), *scratch]}
 
 
 def pinned_image(version: ModelVersion, digest: str) -> str:

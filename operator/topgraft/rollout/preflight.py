@@ -107,7 +107,7 @@ def _pod(
     model: Model, version: ModelVersion, name: str, attempt: str, containers: list[dict[str, Any]], *, one_node: bool
 ) -> dict[str, Any]:
     spec = pod_spec(model, version) | {"containers": containers}
-    return bare_pod(model, version, name, attempt, spec, one_node=one_node)
+    return bare_pod(model, name, attempt, spec, version=version.metadata.name, one_node=one_node)
 
 
 def digest_container(version: ModelVersion, image: str, options: tuple[str, ...] = ()) -> list[dict[str, Any]]:

@@ -14,16 +14,15 @@ from typing import Any
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.targets import Question
-from topgraft.rollout.barepod import ATTEMPT
+from topgraft.rollout.barepod import ATTEMPT, bare_pod
 from topgraft.rollout.conditions import rfc3339
 from topgraft.rollout.content import wire
-from topgraft.rollout.derive import owner_of
 from topgraft.rollout.faults import faults_of, refusal_fault, worst
 from topgraft.rollout.instructions import Apply, Delete, Write
-from topgraft.rollout.podspec import CONTAINER_SECURITY, POD_SECURITY, SCHEDULING
+from topgraft.rollout.podspec import CONTAINER_SECURITY, placement
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.termination import MESSAGE_LIMIT, error_in, parse
-from topgraft.rollout.views import MODEL_LABEL, ROLE_LABEL, Pod
+from topgraft.rollout.views import Pod
 
 ROLE = "resolve"
 SECRETS = "/pull-secrets"
@@ -60,9 +59,8 @@ def _serves(at: Situation, pod: Pod, question: Question) -> bool:
 
 
 def _pod(at: Situation, question: Question) -> dict[str, Any]:
-    model, serving = at.model, at.model.spec.serving
-    intent = wire(serving)
-    names = [secret.name for secret in serving.image_pull_secrets]
+    model = at.model
+    names = [secret.name for secret in model.spec.serving.image_pull_secrets]
     # By number: a Secret's name may be longer than that of a volume.
     volumes = [{"name": f"secret-{i}", "secret": {"secretName": n, "optional": True}} for i, n in enumerate(names)]
     mounts = [{"name": f"secret-{i}", "mountPath": f"{SECRETS}/{i}", "readOnly": True} for i, _ in enumerate(names)]
@@ -75,31 +73,13 @@ def _pod(at: Situation, question: Question) -> dict[str, Any]:
         "resources": RESOURCES,
         "volumeMounts": mounts,
     }
-    spec = {
-        "restartPolicy": "Never",
+    # The program asks the registry, never the API: no token, whatever account the Model's pods have.
+    spec = placement(model) | {
         "activeDeadlineSeconds": DEADLINE_SECONDS,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {**POD_SECURITY, **intent.get("podSecurityContext", {})},
         "containers": [container],
         "volumes": volumes,
-        **{name: intent[name] for name in SCHEDULING if intent.get(name)},
     }
-    if serving.service_account_name:
-        spec["serviceAccountName"] = serving.service_account_name
-    labels = {MODEL_LABEL: model.metadata.name, ROLE_LABEL: ROLE, "app.kubernetes.io/managed-by": "topgraft"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": resolve_name(model.metadata.name),
-            "namespace": model.metadata.namespace,
-            "labels": labels,
-            "annotations": {ATTEMPT: question.strict_mark, "argocd.argoproj.io/ignore-restart-policy": "true"},
-            "ownerReferences": owner_of(model),
-        },
-        "spec": spec,
-    }
+    return bare_pod(model, resolve_name(model.metadata.name), question.strict_mark, spec, role=ROLE)
 
 
 def _current(at: Situation, question: Question) -> Pod | None:

@@ -35,9 +35,10 @@ def suite_name(version: str) -> str:
 def server_pod(model: Model, version: ModelVersion, mark: str, image: str, *, one_node: bool) -> dict[str, Any]:
     """The version as it serves: same image, artifacts, settings and probes; restarted where it crashes."""
     spec = pod(model, version, Kept(image, informed=has_infos(version)))
-    body = bare_pod(model, version, pod_name(version.metadata.name), mark, spec, one_node=one_node)
+    about = version.metadata.name
+    body = bare_pod(model, pod_name(about), mark, spec, version=about, role=ROLE, one_node=one_node)
     body["spec"]["restartPolicy"] = "Always"
-    return _aside(body)
+    return body
 
 
 def suite_pod(
@@ -48,10 +49,6 @@ def suite_pod(
     body["metadata"]["name"] = suite_name(version.metadata.name)
     url = f"http://{host_port(server.status.pod_ip, http_port(model))}"
     body["spec"]["containers"][0]["env"].append({"name": "TOPGRAFT_SANDBOX_URL", "value": url})
-    return _aside(body)
-
-
-def _aside(body: dict[str, Any]) -> dict[str, Any]:
     body["metadata"]["labels"][ROLE_LABEL] = ROLE
     return body
 

@@ -10,13 +10,21 @@ from functools import cached_property
 from topgraft.api.model import Model, Rollout
 from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.api.verification import Verification
-from topgraft.governance.refusal import Refusal
 from topgraft.governance.submissions import submitted
-from topgraft.rollout import branches, condemned, defect, health, live, mlflow, peft, quick, verification, verifying
-from topgraft.rollout.bake import Judgement
+from topgraft.rollout import (
+    branches,
+    condemned,
+    defect,
+    health,
+    live,
+    mlflow,
+    proof,
+    quick,
+    verification,
+    verifying,
+)
 from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive
-from topgraft.rollout.contract import refused, refused_before_start
 from topgraft.rollout.derive import content_of
 from topgraft.rollout.ending import ending_faults
 from topgraft.rollout.fallback import fallbacks
@@ -50,6 +58,14 @@ class Situation:
     model: Model
     now: datetime
 
+    # Answers that others work out, once a look.
+    refused_at_once = cached_property(proof.refused_at_once)
+    refusal = cached_property(proof.refusal)
+    preflighted = cached_property(proof.preflighted)
+    proved = cached_property(proof.proved)
+    checking = cached_property(verifying.checking)
+    judgement = cached_property(live.judgement)
+    serving_fault = cached_property(health.serving_fault)
     registration = cached_property(mlflow.wanted)
     branches = cached_property(branches.runs)
 
@@ -284,48 +300,9 @@ class Situation:
         """By version: a look asks a dozen times, and each answer is JSON to be parsed."""
         return {}
 
-    @property
-    def preflighted(self) -> bool:
-        """Whether the candidate passed all that can be asked before it has pods of its own."""
-        candidate = self.candidate
-        report = self.report(candidate) if candidate else None
-        if candidate is None or report is None or self.refusal is not None:
-            return False
-        return (report.complete(candidate) or report.inspected(candidate)) and peft.accepted(self)
-
-    @cached_property
-    def refused_at_once(self) -> Refusal | None:
-        """Why the candidate gets no pod at all: the objects alone tell."""
-        candidate = self.candidate
-        return refused_before_start(candidate, self.parent(candidate), self.goal.order) if candidate else None
-
-    @cached_property
-    def refusal(self) -> Refusal | None:
-        """Why the candidate may not serve, by the objects alone or by its complete report."""
-        candidate = self.candidate
-        report = self.report(candidate) if candidate else None
-        if self.refused_at_once or candidate is None or report is None:
-            return self.refused_at_once
-        if not report.complete(candidate) and not report.inspected(candidate):
-            return None
-        return refused(candidate, self.parent(candidate), self.goal.order, report) or peft.refusal(self, candidate)
-
-    @property
-    def proved(self) -> bool:
-        """Whether the candidate's preflight has answered in full and nothing in it speaks against the candidate."""
-        candidate = self.candidate
-        report = self.report(candidate) if candidate else None
-        complete = candidate is not None and report is not None and report.complete(candidate)
-        return complete and self.refusal is None and peft.accepted(self)
-
     @cached_property
     def verification(self) -> Verification:
         return verification.verification_policy(self.model, self.target.order)
-
-    @cached_property
-    def checking(self) -> verifying.Checking | None:
-        """What is verified by pods now."""
-        return verifying.checking(self)
 
     @property
     def listed(self) -> frozenset[str]:
@@ -351,16 +328,6 @@ class Situation:
         if text := self.seen.refusals.get(f"Deployment/{version}"):
             found.append(refusal_fault(f"Deployment {version!r}", text, self.now))
         return [*found, *ending_faults(self, version)]
-
-    @cached_property
-    def judgement(self) -> Judgement:
-        """The verdicts on the live traffic of what serves."""
-        return live.judgement(self)
-
-    @cached_property
-    def serving_fault(self) -> Fault | None:
-        """Why what serves should be left now, see `health`."""
-        return health.serving_fault(self)
 
     @property
     def way_back(self) -> str | None:
