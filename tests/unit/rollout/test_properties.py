@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -14,6 +15,7 @@ from topgraft.rollout.instructions import Plan
 from .world import MODEL, Crash, World
 
 CLAIM = {"name": "weights", "mountPath": "/weights", "persistentVolumeClaim": {"claimName": "weights"}}
+WEIGHTS = {"name": "weights", "mountPath": "/weights", "configMap": {"name": "weights"}}
 STRATEGIES: tuple[dict[str, object], ...] = (
     {},
     {},
@@ -22,6 +24,14 @@ STRATEGIES: tuple[dict[str, object], ...] = (
     {"type": "Canary", "canary": {"steps": [{"weight": 30, "pauseSeconds": 5}, {"weight": 75, "pauseSeconds": 21}]}},
     {"type": "Rolling"},
 )
+ROUTE = {"parentRefs": [{"name": "public"}], "headerMatches": [{"header": "x-try", "value": "1", "branch": "try"}]}
+SIDECAR = {"name": "engine", "image": "registry.local/engine@sha256:" + "e" * 64, "ports": [8000]}
+BRANCHES: dict[str, dict[str, object]] = {
+    "version": {"version": "digits-1"},
+    "newer": {"version": "digits-r2"},
+    "missing": {"version": "missing"},
+    "objective": {"objective": "quality"},
+}
 TAGS = ("v1", "v2", "v3", "v4", "v5", "v6", "v7")
 CHECKS = {"smoke": [{"name": "alive", "path": "/"}], "golden": {"configMap": {"name": "golden"}}, "testSuite": {}}
 
@@ -42,6 +52,8 @@ class Rollouts(RuleBasedStateMachine):
         self.verification: dict[str, object] = {}
         self.aside: dict[str, object] = {}
         self.first = ""
+        self.route: dict[str, object] = {}
+        self.releases: list[dict[str, object]] = []
         self.user_specs: dict[tuple[str, str], object] = {}
 
     @initialize(
@@ -49,21 +61,33 @@ class Rollouts(RuleBasedStateMachine):
         strategy=st.sampled_from(STRATEGIES),
         alone=st.booleans(),
         checks=st.sampled_from(({}, CHECKS)),
+        beside=st.sampled_from((False, False, True)),
+        routed=st.sampled_from((False, False, True)),
     )
-    def start(self, first: str, strategy: dict[str, object], alone: bool, checks: dict[str, object]) -> None:
-        """`alone`: the artifacts lie on a volume that one pod alone may mount."""
+    def start(
+        self,
+        first: str,
+        strategy: dict[str, object],
+        alone: bool,
+        checks: dict[str, object],
+        beside: bool,
+        routed: bool,
+    ) -> None:
+        """`alone`: the artifacts lie on a volume that one pod alone may mount. `beside`: a container serves them."""
+        self.route = {"httpRoute": ROUTE} if routed else {}
         self.strategy, self.replicas = strategy, (0, 1) if alone else (0, 3)
         self.verification = checks
         self.world.room = 3 if strategy.get("whenUnschedulable") else None
         self._model(min(2, self.replicas[1]))
         if alone:
             self.world.claims["weights"] = "ReadWriteOncePod"
-        self.volumes = {"artifact": {"volumes": [CLAIM]}} if alone else {}
+        artifact = {"volumes": [CLAIM if alone else WEIGHTS]} | ({"containers": [SIDECAR]} if beside else {})
+        self.volumes: dict[str, Any] = {"artifact": artifact, "objectives": [{"name": "quality"}]}
         self.world.base(tag=first, **self.volumes)
         self._remember()
 
     def _model(self, replicas: int, **serving: object) -> None:
-        serving = {"replicas": replicas, **serving}
+        serving = {"replicas": replicas, **self.route, **serving}
         self.world.model(serving=serving, strategy=self.strategy, verification=self.verification, **self.aside)
 
     def _remember(self) -> None:
@@ -136,14 +160,47 @@ class Rollouts(RuleBasedStateMachine):
         box=st.sampled_from((None, "digits-1", "digits-r2", "missing")),
         alias=st.sampled_from((None, "digits-1", "missing")),
         policy=st.sampled_from(("Enforce", "Warn", "Warn")),
+        branch=st.sampled_from((None, *BRANCHES)),
     )
-    def edit_what_is_no_rollout(self, box: str | None, alias: str | None, policy: str) -> None:
-        """A sandbox, an alias and the lineage policy; the next edit of the Model takes them along."""
+    def edit_what_is_no_rollout(self, box: str | None, alias: str | None, policy: str, branch: str | None) -> None:
+        """A sandbox, an alias, a branch and the lineage policy; the next edit of the Model takes them along."""
         self.aside = {"lineagePolicy": policy}
         if box:
             self.aside["sandbox"] = {"version": box, "ttlSeconds": 900}
         if alias:
             self.aside["aliases"] = {"test_baseline": alias}
+        if branch:
+            self.aside["branches"] = [{"name": "try", **BRANCHES[branch]}]
+        self._with_releases()
+
+    @rule(
+        version=st.sampled_from(("digits-1", "digits-r2", "missing")),
+        environment=st.sampled_from(("Production", "Staging")),
+    )
+    def release(self, version: str, environment: str) -> None:
+        """The next edit of the Model makes it known."""
+        self.releases.append({"number": len(self.releases) + 1, "version": version, "environment": environment})
+        self._with_releases()
+
+    def _with_releases(self) -> None:
+        if self.releases:
+            self.aside["objectives"] = [{"name": "quality", "releases": list(self.releases)}]
+
+    @rule(
+        tag=st.sampled_from(("v2", "v3", "v6")),
+        says=st.sampled_from(("tag", "tag", "silent", "error:RegistryUnavailable", "error:TagNotFound")),
+    )
+    def upgrade_to_what_the_registry_knows(self, tag: str, says: str) -> None:
+        self.world.registry[f"--tag={tag}"] = tag if says == "tag" else says
+        spec = {"modelRef": {"name": MODEL}, "target": {"tag": tag}, "reason": "BugFix"}
+        self.world.put("AdapterUpgrade", "digits", spec)
+        self._remember()
+
+    @rule(play=st.sampled_from(("accepts", "refuses", "dead")), given=st.sampled_from((True, True, True, False)))
+    def gateway(self, play: str, given: bool) -> None:
+        """What its controller does, and whether the next edit of the Model asks for the route."""
+        self.world.gateways["public"] = play
+        self.route = {"httpRoute": ROUTE} if given and self.route else {}
 
     @rule(revision=st.integers(2, 4), tag=st.sampled_from(("v1", "v3", "v4")))
     def new_weights(self, revision: int, tag: str) -> None:
@@ -187,10 +244,36 @@ class Rollouts(RuleBasedStateMachine):
     def artifacts_are_never_writable(self) -> None:
         for (kind, _), body in self.world.objects.items():
             if kind == "Deployment":
-                for container in body["spec"]["template"]["spec"]["containers"]:
+                spec = body["spec"]["template"]["spec"]
+                for container in (*spec["containers"], *spec.get("initContainers", [])):
                     mounts = [m for m in container["volumeMounts"] if m["name"].startswith("artifact-")]
+                    mounts = [m for m in mounts if m["name"] != "artifact--shared"]
                     assert mounts
                     assert all(m["readOnly"] for m in mounts)
+
+    @invariant()
+    def no_production_request_reaches_a_branch(self) -> None:
+        """Neither by the Service, nor by the slices that arm the standby, nor by the route's rule without a header."""
+        world = self.world
+        pods = [b for (k, _), b in world.objects.items() if k == "Pod"]
+        aside = [p for p in pods if p["metadata"]["labels"].get(views.ROLE_LABEL) in ("branch", "sandbox")]
+        selector = world.selector
+        if selector is not None and views.MODEL_LABEL in selector:
+            assert not [p for p in aside if selector.items() <= p["metadata"]["labels"].items()]
+        armed = {b["metadata"]["name"] for (k, _), b in world.objects.items() if k == "EndpointSlice"}
+        assert not armed & {f"{p['metadata']['name']}-standby" for p in aside}
+        if route := world.objects.get(("HTTPRoute", MODEL)):
+            sent = {ref["name"] for ref in route["spec"]["rules"][-1]["backendRefs"]}
+            assert sent <= {MODEL, f"{MODEL}-candidate"}
+
+    @invariant()
+    def there_is_one_base(self) -> None:
+        """The Model names one, which a user made, and every derived version is made of such a one."""
+        world = self.world
+        versions = {n: b for (k, n), b in world.objects.items() if k == "ModelVersion"}
+        base = world.objects["Model", MODEL].get("status", {}).get("baseVersion") if world.objects else None
+        named = {base, *(v["spec"].get("parentVersion") for v in versions.values())} - {None}
+        assert not [n for n in named if "ownerReferences" in versions.get(str(n), {"metadata": {}})["metadata"]]
 
     @invariant()
     def users_own_their_specs(self) -> None:
@@ -199,11 +282,12 @@ class Rollouts(RuleBasedStateMachine):
 
     @invariant()
     def what_serves_was_verified(self) -> None:
-        version = self.world.objects.get(("ModelVersion", self.world.serving or ""))
+        world = self.world
+        version = world.objects.get(("ModelVersion", world.serving or ""))
         if version is not None:
-            tag = version["spec"]["adapter"]["image"].rpartition(":")[2]
+            tag = world.tag_of(version["metadata"]["name"])
             assert tag not in ("v5",) or "parentVersion" not in version["spec"]
-            decision = self.world.objects["Service", MODEL]["metadata"]["annotations"][views.DECISION]
+            decision = world.objects["Service", MODEL]["metadata"]["annotations"][views.DECISION]
             if '"direction":"First"' in decision:
                 self.first = version["metadata"]["name"]
             assert tag != "v7" or not self.verification or self.first == version["metadata"]["name"]
@@ -215,6 +299,10 @@ class Rollouts(RuleBasedStateMachine):
             return
         world.dead.clear()
         world.images["v6"] = world.verdicts["v6"] = "ok"
+        world.gateways.clear()
+        for asked, says in world.registry.items():
+            if says in ("silent", "error:RegistryUnavailable"):
+                world.registry[asked] = asked.partition("=")[2]
         world.run(8000, self._look)
         settled = len(world.writes)
         world.run(5000, self._look)

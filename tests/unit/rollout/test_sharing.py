@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from topgraft.rollout import views
 
-from .world import MODEL, Crash, World
+from .world import MODEL, World
 
 STEPS = [{"weight": 25, "pauseSeconds": 30}, {"weight": 50, "pauseSeconds": 60}, {"weight": 75, "pauseSeconds": 10}]
 CANARY: dict[str, Any] = {"type": "Canary", "canary": {"steps": STEPS}, "progressDeadlineSeconds": 300}
@@ -248,15 +246,5 @@ def test_approval_is_asked_for_before_the_first_share(strategy: dict[str, Any]) 
 def test_killed_after_any_write_the_end_is_the_same(strategy: dict[str, Any]) -> None:
     begun = started(strategy)
     begun.upgrade("v2")
-    calm = copy.deepcopy(begun)
-    calm.run(250)
-    for after in range(1, len(calm.writes), 5):
-        world = copy.deepcopy(begun)
-        world.crash_at = after
-        with suppress(Crash):
-            world.run(250)
-        world.crash_at = None
-        world.run(250)
+    for calm, world in begun.killed(250, lambda writes: range(1, writes, 5)):
         assert pods(world) == pods(calm)
-        for kind, name in (("AdapterUpgrade", "digits"), ("Model", MODEL)):
-            assert world.conditions(kind, name) == calm.conditions(kind, name), after
