@@ -31,8 +31,7 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
     ready = answering(at)
     serving = at.versions.get(at.serving or "")
     checks = checkstatus.model_checks(at)
-    # While a gate holds a rollout the Model is as well as what serves: nothing is wrong with it, nothing moves.
-    summary = ready_says(steady(at) if step.held else step)
+    summary = _summary(at, step)
     beside = (*live.notices(at), *mlflow.says(at))
     branches = branchstatus.on_wire(at)
     said = (*summary, *_traffic(at, ready), *_notices(at, step, branches), *_verification(at, checks), *beside)
@@ -62,15 +61,37 @@ def model_status(at: Situation, step: Progress) -> dict[str, Any]:
         "sandbox": sandbox_status(at),
         "trained": training_records(at) or None,
         "finishedTime": rfc3339(at.now) if at.baked else old.finished_time and rfc3339(old.finished_time),
-        "replicas": len(at.pods(at.serving)) if at.serving else 0,
-        "selector": ",".join(f"{k}={v}" for k, v in labels(model, at.serving, "serving").items())
-        if at.serving
-        else None,
+        **_scale(at),
         "lastHandledRetryAt": model.metadata.annotations.get(RETRY_AT, "")[:1024] or None,
         "mlflow": mlflow.model_row(at),
         "history": _history(at, step, running) or None,
     }
     return without_nulls(body)
+
+
+def _summary(at: Situation, step: Progress) -> Iterator[Says]:
+    # While a gate holds a rollout the Model is as well as what serves: nothing is wrong with it, nothing moves.
+    said = tuple(ready_says(steady(at) if step.held else step))
+    trouble = routing.broken(at)
+    if trouble is None or said[0].status != "True":
+        yield from said
+        return
+    text = f"{trouble.message}; the Service {at.model.metadata.name!r} answers, with {at.serving}"
+    yield Says("Ready", "False", trouble.reason, text)
+    yield Says("Stalled", "True", trouble.reason, text)
+
+
+def _scale(at: Situation) -> dict[str, Any]:
+    """What /scale tells a HorizontalPodAutoscaler: the pods that have the Model's requests.
+
+    Of both versions while they share them: the load of one alone, which may be a single pod then, would size the whole.
+    """
+    if at.serving is None:
+        return {"replicas": 0}
+    shared = at.decision.candidate if at.decision is not None and at.decision.splits else None
+    selector = labels(at.model, None if shared else at.serving, "serving")
+    pods = len(at.pods(at.serving)) + (len(at.pods(shared)) if shared else 0)
+    return {"replicas": pods, "selector": ",".join(f"{key}={value}" for key, value in selector.items())}
 
 
 def answering(at: Situation) -> int:

@@ -93,8 +93,7 @@ def _look_again(at: Situation, step: Progress) -> float | None:
     ends = at.standby_ends
     if ends is not None and at.previous in at.deployments:
         times.append(ends)
-    if settles := routing.settles(at):
-        times.append(settles)
+    times += [time for time in (routing.settles(at), routing.breaks(at)) if time is not None]
     times += sandbox.look_again(at)
     # A moment that has passed without effect waits for something else, which an event will tell; no busy looks.
     waits = [(time - at.now).total_seconds() or WAIT_SECONDS for time in times if time >= at.now]

@@ -244,6 +244,31 @@ def fault(at: Situation) -> Fault | None:
     return Fault(told.reason, told.message, False, at.now)
 
 
+def _lasts(at: Situation) -> tuple[Says, datetime] | None:
+    """What is wrong with the route, and from when on that is no passing matter: a controller may answer late, or trip
+    over a Service that it has not seen yet."""
+    if asked(at) is None or at.serving is None:
+        return None
+    told, strategy = verdict(at), at.model.spec.strategy
+    before = next((c for c in at.model.status.conditions if c.type == "RouteReady"), None)
+    if told.status == "True" or before is None or before.status != told.status:
+        return None
+    patience = strategy.fail_fast_seconds if told.status == "False" else strategy.progress_deadline_seconds
+    return told, before.last_transition_time + timedelta(seconds=patience)
+
+
+def broken(at: Situation) -> Says | None:
+    """Why callers of the route get no answer although the Service has one; None before it has lasted."""
+    found = _lasts(at)
+    return found[0] if found is not None and at.now >= found[1] else None
+
+
+def breaks(at: Situation) -> datetime | None:
+    """When time alone makes the route's trouble the Model's."""
+    found = _lasts(at)
+    return found[1] if found is not None and at.now < found[1] else None
+
+
 # -- how a share leaves it ------------------------------------------------------------------------------------------
 def lingering(at: Situation) -> str | None:
     """The version that Gateways may send requests to by `<model>-candidate`: its pods and that Service stay."""

@@ -13,7 +13,7 @@ from topgraft.rollout.situation import Situation
 from topgraft.rollout.strategy import step, strategy
 from topgraft.rollout.termination import MESSAGE_LIMIT
 from topgraft.rollout.verifying import passed
-from topgraft.rollout.views import APPLIED, DECISION, Decision
+from topgraft.rollout.views import APPLIED, DECISION, Decision, Leaves
 
 REPAIR_SECONDS = 5.0
 
@@ -95,19 +95,29 @@ def _leave(at: Situation) -> Move | None:
     back = at.way_back or steps.way_back(at, fault)
     if back is None or fault is None:
         return None
-    decision = Decision(
-        attempt=at.attempt_of_serving,
+    leaves: Leaves = "Failed" if fault.content else "Abandoned"
+    decision = _back(at, back, (fault.reason, fault.message), leaves, attempt=at.attempt_of_serving)
+    return Move(decision, ("Warning", "RolledBack"))
+
+
+def _back(at: Situation, to: str, why: tuple[str, str], leaves: Leaves, *, attempt: str) -> Decision:
+    """The decision for `to` in the place of what serves. `why`: reason and text; `leaves`: what becomes of the other.
+
+    Without a ready pod of `to` the other's end first: nothing else makes room for it.
+    """
+    reason, text = why
+    return Decision(
+        attempt=attempt,
         direction="Back",
-        to=back,
+        to=to,
         origin=at.serving,
-        reason=fault.reason,
-        message=fault.message[:MESSAGE_LIMIT],
-        leaves="Failed" if fault.content else "Abandoned",
-        mode=None if at.ready(back) else "Recreate",
+        reason=reason,
+        message=text[:MESSAGE_LIMIT],
+        leaves=leaves,
+        mode=None if at.ready(to) else "Recreate",
         defect=report_of_serving(at),
         time=at.now,
     )
-    return Move(decision, ("Warning", "RolledBack"))
 
 
 def _disown(at: Situation) -> Move | None:
@@ -124,17 +134,7 @@ def _disown(at: Situation) -> Move | None:
 def _condemning(at: Situation, back: str) -> Decision:
     failure = condemned(at)
     assert failure is not None
-    return Decision(
-        attempt=at.attempt_of_serving,
-        direction="Back",
-        to=back,
-        origin=at.serving,
-        reason=failure.reason,
-        message=(failure.message or "")[:MESSAGE_LIMIT],
-        leaves="Failed",
-        defect=report_of_serving(at),
-        time=at.now,
-    )
+    return _back(at, back, (failure.reason, failure.message or ""), "Failed", attempt=at.attempt_of_serving)
 
 
 def _return(at: Situation) -> Move | None:
@@ -145,20 +145,12 @@ def _return(at: Situation) -> Move | None:
     if back is None or (at.ready(back) == 0 and steps.way_back(at, None) is None):
         return None
     failed = at.failure_of(at.serving, at.attempt_of_serving) if at.baking else None
-    reason = failed.reason if failed else "Superseded" if at.baking else at.goal.trigger
-    decision = Decision(
-        attempt=at.attempt_of_serving if failed else at.goal.attempt,
-        direction="Back",
-        to=back,
-        origin=at.serving,
-        reason=reason,
-        message=(failed.message or "" if failed else _why(at))[:MESSAGE_LIMIT],
-        leaves="Failed" if failed else "Abandoned" if at.baking else "Standby",
-        mode=None if at.ready(back) else "Recreate",
-        defect=report_of_serving(at),
-        time=at.now,
-    )
-    return Move(decision, ("Warning", "RolledBack") if failed else ("Normal", "SwitchedBack"))
+    if failed is not None:
+        why = (failed.reason, failed.message or "")
+        return Move(_back(at, back, why, "Failed", attempt=at.attempt_of_serving), ("Warning", "RolledBack"))
+    reason = "Superseded" if at.baking else at.goal.trigger
+    leaves: Leaves = "Abandoned" if at.baking else "Standby"
+    return Move(_back(at, back, (reason, _why(at)), leaves, attempt=at.goal.attempt), ("Normal", "SwitchedBack"))
 
 
 def _why(at: Situation) -> str:

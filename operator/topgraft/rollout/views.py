@@ -253,6 +253,7 @@ class Deployment(Object):
 
 
 Mode = Literal["Canary", "Rolling", "Recreate"]
+Leaves = Literal["Standby", "Failed", "Abandoned"]
 
 
 class Decision(View):
@@ -265,7 +266,7 @@ class Decision(View):
     origin: Annotated[str | None, Field(alias="from", max_length=63)] = None
     reason: Annotated[str, Field(max_length=128)] = ""
     message: Annotated[str, Field(max_length=1024)] = ""
-    leaves: Literal["Standby", "Failed", "Abandoned"] = "Standby"
+    leaves: Leaves = "Standby"
     """What becomes of `from`: kept warm, marked as failed for `attempt`, or dropped without blame."""
     mode: Mode | None = None
     """By which strategy the version came; none where it stood complete beside the old one."""

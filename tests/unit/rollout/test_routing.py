@@ -483,3 +483,27 @@ def test_a_pod_of_somebody_else_takes_no_rule_away() -> None:
     world.objects["Pod", "stranger"] = pod
     world.run(60)
     assert named(world, BRANCH)
+
+
+@pytest.mark.parametrize(
+    ("play", "patience", "reason"),
+    [("refuses", 20, "RouteNotAccepted"), ("unresolved", 20, "RouteRefsUnresolved"), ("dead", 300, "RoutePending")],
+)
+def test_a_route_that_stays_without_effect_is_the_models_trouble(play: str, patience: int, reason: str) -> None:
+    world = World(gateways={"public": play})
+    world.model(serving=serving(), strategy=CANARY)
+    world.base()
+    world.run(patience - 2)
+    assert world.conditions("Model", MODEL)["Ready"] == ("True", "Serving")
+    world.run(4)
+    said = world.conditions("Model", MODEL)
+    assert (said["Ready"], said["Stalled"]) == (("False", reason), ("True", reason))
+    assert said["Available"] == ("True", "PodsReady")
+    world.writes.clear()
+    world.run(4000)
+    assert world.writes == []
+    world.gateways["public"] = "accepts"
+    world.run(1)
+    said = world.conditions("Model", MODEL)
+    assert said["Ready"] == ("True", "Serving")
+    assert "Stalled" not in said

@@ -248,3 +248,26 @@ def test_killed_after_any_write_the_end_is_the_same(strategy: dict[str, Any]) ->
     begun.upgrade("v2")
     for calm, world in begun.killed(250, lambda writes: range(1, writes, 5)):
         assert pods(world) == pods(calm)
+
+
+def test_the_pods_of_both_sides_are_what_is_scaled_while_they_share_the_requests() -> None:
+    """An autoscaler multiplies the load of the selected pods with their number: of one alone it would keep one."""
+    world = started({"type": "Canary", "canary": {"steps": [{"weight": 75, "pauseSeconds": 60}]}})
+
+    def scale() -> tuple[int, int]:
+        """(what the status tells, pods that its selector finds)."""
+        status = world.objects["Model", MODEL]["status"]
+        wanted = dict(part.split("=") for part in status["selector"].split(","))
+        found = [
+            p for (k, _), p in world.objects.items() if k == "Pod" and wanted.items() <= p["metadata"]["labels"].items()
+        ]
+        return status["replicas"], len(found)
+
+    assert scale() == (4, 4)
+    world.upgrade("v2")
+    world.run(30)
+    assert pods(world) == {"v1": 1, "v2": 4}
+    assert scale() == (5, 5)
+    world.run(300)
+    assert world.serving_tag == "v2"
+    assert scale() == (4, 4)
