@@ -222,9 +222,9 @@ class ModelStatus(Wire):
     finished_time: datetime | None = None
     """When the last rollout ended."""
     replicas: Count | None = None
-    """Pods of the serving version."""
+    """Number of pods that `selector` finds."""
     selector: Annotated[str | None, Field(max_length=4096)] = None
-    """Label selector of the serving version's pods, for /scale."""
+    """Label selector of the pods that have the Model's requests, for /scale; of both versions while they share them."""
     last_handled_retry_at: Annotated[str | None, Field(max_length=1024)] = None
     """The last value of the annotation topgraft.dev/retry-at that was acted on."""
     mlflow: MlflowStatus | None = None

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from topgraft.governance.mlflow import Mirrored
 from topgraft.governance.peft import Neighbours
-from topgraft.governance.registry import Mirrored
 from topgraft.rollout import views
 from topgraft.rollout.conditions import rfc3339
 from topgraft.rollout.instructions import Event
