@@ -183,28 +183,30 @@ def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iter
     """What no step needs any more. Only what was seen and is ours goes; a preflight pod stays through the bake."""
     undecided = at.target.version is None and at.failure is None
     left = at.decision.origin if at.decision and at.decision.leaves != "Standby" else None
-    namespace = at.model.metadata.namespace
     for name, deployment in at.deployments.items():
         outdated = preparing and at.candidate is not None and name == at.candidate.metadata.name and at.replaced(name)
         if (name not in sizes and (not undecided or name == left)) or outdated:
-            yield Delete("Deployment", namespace, deployment.name, deployment.metadata.uid)
+            yield Delete("Deployment", deployment.metadata.namespace, deployment.name, deployment.metadata.uid)
     keep = {at.candidate.metadata.name if at.candidate and preparing else None, at.serving if at.baking else None}
     for pod in at.seen.pods:
         if pod.role != "preflight" or pod.metadata.deletion_timestamp is not None or not at.owns(pod):
             continue
-        if verifies(pod):
-            if superfluous(at, pod, preparing=preparing):
-                yield Delete("Pod", namespace, pod.name, pod.metadata.uid)
-            continue
-        version = at.versions.get(pod.version or "")
-        if pod.name == recheck_name(pod.version or ""):
-            lost = at.recheck.lost
-            stale = not at.recheck_due
-        else:
-            lost = version is not None and (report := at.report(version)) is not None and report.lost
-            mine = at.candidate is not None and pod.version == at.candidate.metadata.name
-            stale = mine and pod.metadata.annotations.get(ATTEMPT) != at.goal.attempt
-        # A node that rejects the pod would reject the next one too: not more than one a minute is made.
-        lost = lost and at.now - pod.metadata.creation_timestamp >= LOST_PAUSE
-        if pod.version not in keep or lost or stale:
-            yield Delete("Pod", namespace, pod.name, pod.metadata.uid)
+        over = (
+            superfluous(at, pod, preparing=preparing) if verifies(pod) else pod.version not in keep or _spent(at, pod)
+        )
+        if over:
+            yield Delete("Pod", pod.metadata.namespace, pod.name, pod.metadata.uid)
+
+
+def _spent(at: Situation, pod: Pod) -> bool:
+    """Whether a preflight or recheck is of another attempt, or ended without a word and may be made anew."""
+    version = at.versions.get(pod.version or "")
+    if pod.name == recheck_name(pod.version or ""):
+        stale, lost = not at.recheck_due, at.recheck.lost
+    else:
+        mine = at.candidate is not None and pod.version == at.candidate.metadata.name
+        stale = mine and pod.metadata.annotations.get(ATTEMPT) != at.goal.attempt
+        report = at.report(version) if version is not None else None
+        lost = report is not None and report.lost
+    # A node that rejects the pod would reject the next one too: not more than one a minute is made.
+    return stale or (lost and at.now - pod.metadata.creation_timestamp >= LOST_PAUSE)
