@@ -26,7 +26,10 @@ class ArtifactContainer(Wire):
     name: Annotated[
         str,
         Field(min_length=1, max_length=50, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
-        Rule("!(self in ['adapter', 'digest', 'inspect', 'verify'])", "is the name of a container of Topgraft's own"),
+        Rule(
+            "!(self in ['adapter', 'digest', 'inspect', 'peft', 'test', 'verify'])",
+            "is the name of a container of Topgraft's own",
+        ),
     ]
     image: Annotated[
         str,

@@ -11,6 +11,7 @@ from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Golden, TestSuite, Verification
 from topgraft.rollout.barepod import bare_pod
+from topgraft.rollout.beside import put_beside
 from topgraft.rollout.content import wire
 from topgraft.rollout.image import Image
 from topgraft.rollout.infofiles import has_infos, show_infos
@@ -148,7 +149,8 @@ def suite_pod(
     commit: str | None,
     one_node: bool,
 ) -> dict[str, Any]:
-    """The tests in the adapter `image`, which runs as it does when it serves: same artifacts, settings, resources."""
+    """The tests in the adapter `image`, which runs as it does when it serves: same artifacts, settings, resources, with
+    the version's containers beside it."""
     adapter, serving = version.spec.adapter, model.spec.serving
     told = commit_of(version, image, commit)
     security = wire(serving.security_context) if serving.security_context else {}
@@ -169,6 +171,7 @@ def suite_pod(
     spec = pod_spec(model, version) | {"activeDeadlineSeconds": suite.timeout_seconds, "containers": [container]}
     if has_infos(version):
         show_infos(spec, version.metadata.name)
+    put_beside(spec, version)
     name, about = suite_name(version.metadata.name), version.metadata.name
     body = bare_pod(model, name, attempt, spec, version=about, one_node=one_node)
     body["metadata"]["labels"]["validation"] = f"V{told}_validation"

@@ -191,9 +191,10 @@ def _leftovers(at: Situation, sizes: dict[str, int], *, preparing: bool) -> Iter
     for pod in at.seen.pods:
         if pod.role != "preflight" or pod.metadata.deletion_timestamp is not None or not at.owns(pod):
             continue
-        over = (
-            superfluous(at, pod, preparing=preparing) if verifies(pod) else pod.version not in keep or _spent(at, pod)
-        )
+        if verifies(pod):
+            over = superfluous(at, pod, preparing=preparing)
+        else:
+            over = pod.version not in keep or _spent(at, pod)
         if over:
             yield Delete("Pod", pod.metadata.namespace, pod.name, pod.metadata.uid)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from topgraft.api.adapterupgrade import AdapterUpgrade
+from topgraft.api.adapterupgrade import AdapterUpgrade, ArtifactProof
 from topgraft.api.modelversion import ModelVersion
 from topgraft.api.verification import Check
 from topgraft.governance.refusal import Refusal
@@ -88,21 +88,11 @@ def _record(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> dict[str,
     decided = at.decision.time if at.decision and serves else None
     started = at.model.status.rollout.start_time if at.model.status.rollout else None
     known = _found(at, version) if serves or at.failure or step.failed else {}
-    kept = old.artifact if same and old.artifact else None
-    proof = {
-        "before": kept.before
-        if kept and kept.before
-        else base.status.artifact.digest
-        if base and base.status.artifact
-        else None,
-        "after": known.get("after") or (kept.after if kept else None),
-    }
-    proof = {key: value for key, value in proof.items() if value}
     return {
         "fromVersion": old.from_version if same else at.stable,
         "toVersion": target.version,
         "imageDigest": known.get("imageDigest") or (old.image_digest if same else None),
-        "artifact": proof or None,
+        "artifact": _proof(old.artifact if same else None, base, known.get("after")) or None,
         **changes.told(at, version if known else None, old if same else None),
         "checks": checkstatus.on_wire(checkstatus.upgrade_checks(at, upgrade, same=same)),
         "attemptHash": target.attempt or None,
@@ -111,6 +101,16 @@ def _record(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> dict[str,
         "endTime": _time(old.end_time if same and old.end_time else at.now) if ended else None,
         "history": _history(at, upgrade, same) or None,
     }
+
+
+def _proof(old: ArtifactProof | None, base: ModelVersion | None, after: str | None) -> dict[str, str]:
+    """The artifacts' digests before and after; what was found once in this attempt stays."""
+    recorded = base.status.artifact.digest if base is not None and base.status.artifact else None
+    found = {
+        "before": (old.before if old is not None else None) or recorded,
+        "after": after or (old.after if old is not None else None),
+    }
+    return {name: digest for name, digest in found.items() if digest}
 
 
 def _found(at: Situation, version: ModelVersion | None) -> dict[str, str]:

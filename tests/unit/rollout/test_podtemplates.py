@@ -177,3 +177,19 @@ def test_a_pod_that_only_checks_has_an_owner_and_no_controller() -> None:
     )
     uid = world.objects["Model", MODEL]["metadata"]["uid"]
     assert {owner["uid"] for owner in bare.values()} == {uid}
+
+
+def test_the_tests_run_in_the_pod_that_would_serve() -> None:
+    """With the same files, variables and containers, but the tests in the place of the server."""
+    world = World()
+    world.model(verification={"testSuite": {}})
+    artifact = {"volumes": [WEIGHTS], "containers": [SIDECAR], "external": EXTERNAL}
+    world.base(artifact=artifact, outputInfo={"params": {"a": "1"}})
+    world.run(120)
+    (suite,) = [b["spec"] for (k, n), b in world.objects.items() if k == "Pod" and n.endswith("-test")]
+    production = template(world, "digits-1")["spec"]
+    assert suite["initContainers"] == production["initContainers"]
+    assert suite["volumes"] == production["volumes"]
+    mine, served = suite["containers"][0], production["containers"][0]
+    assert mine["volumeMounts"] == served["volumeMounts"]
+    assert [item for item in served["env"] if item not in mine["env"]] == []
