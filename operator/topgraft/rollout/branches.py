@@ -27,6 +27,7 @@ from topgraft.rollout.views import (
     MODEL_LABEL,
     ROLE_LABEL,
     Deployment,
+    Pod,
     Service,
 )
 
@@ -120,7 +121,7 @@ def branch_writes(at: Situation) -> Iterator[Write]:
         body = stamped(_service(at, run))
         if not ends(at, "Service", run.name) and (known is None or not service_stands(known, body)):
             yield Apply(body, new=known is None)
-    kept = {run.name for run in at.branches if run.version is not None or run.stays}
+    kept = {run.name for run in wanted if run.version is not None or run.stays}
     for kind, found in (("Deployment", live_ones), ("Service", services)):
         for name, one in found.items():
             if name not in kept:
@@ -130,6 +131,12 @@ def branch_writes(at: Situation) -> Iterator[Write]:
 def deployments(at: Situation) -> dict[str, Deployment]:
     found = (d for d in at.seen.deployments if at.owns(d) and BRANCH_LABEL in d.metadata.labels)
     return {d.name: d for d in found if d.metadata.deletion_timestamp is None}
+
+
+def pods(at: Situation, run: Run) -> list[Pod]:
+    """The branch's pods, of whatever version: while one is rolled out there are two."""
+    mine = (p for p in at.seen.pods if p.role == ROLE and p.metadata.labels.get(BRANCH_LABEL) == run.branch.name)
+    return [pod for pod in mine if pod.runs_for(run.name)]
 
 
 def _services(at: Situation) -> dict[str, Service]:

@@ -6,17 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from topgraft.rollout import ending
-from topgraft.rollout.branches import ROLE, Run, deployments, held
+from topgraft.rollout.branches import Run, deployments, held, pods
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.faults import faults_of, worst
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.summary import state_of, without_nulls
-from topgraft.rollout.views import BRANCH_LABEL, Deployment, Pod
-
-
-def _pods(at: Situation, run: Run) -> list[Pod]:
-    mine = (p for p in at.seen.pods if p.role == ROLE and p.metadata.labels.get(BRANCH_LABEL) == run.branch.name)
-    return [pod for pod in mine if pod.runs_for(run.name)]
+from topgraft.rollout.views import Deployment
 
 
 def on_wire(at: Situation) -> list[dict[str, Any]]:
@@ -26,13 +21,13 @@ def on_wire(at: Situation) -> list[dict[str, Any]]:
 
 
 def _told(at: Situation, run: Run, live: Deployment | None) -> dict[str, Any]:
-    pods, replicas = _pods(at, run), run.branch.replicas
+    mine, replicas = pods(at, run), run.branch.replicas
     version = run.version.metadata.name if run.version else None
     if run.version is None and run.stays:
-        version = next((pod.version for pod in pods), None)
-    ready = sum(pod.ready for pod in pods if pod.version == version)
+        version = next((pod.version for pod in mine), None)
+    ready = sum(pod.ready for pod in mine if pod.version == version)
     reason, text = run.reason, run.message
-    fault = worst(faults_of(pods, live, at.seen.pod_events))
+    fault = worst(faults_of(mine, live, at.seen.pod_events))
     for kind in ("Deployment", "Service"):
         if refused := at.seen.refusals.get(f"{kind}/{run.name}"):
             reason, text = "BranchRefused", f"{kind} {run.name!r}: {refused}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from topgraft.api.modelversion import ModelVersion
+from topgraft.rollout import branches
 from topgraft.rollout.conditions import Says, rfc3339
 from topgraft.rollout.content import digest
 from topgraft.rollout.infofiles import config_map, files, has_infos, infos_name
@@ -35,7 +36,8 @@ def info_writes(at: Situation, live: Iterable[str]) -> Iterator[Write]:
 
 
 def _marks(at: Situation, version: str, changed: str) -> Iterator[Apply]:
-    for pod in at.pods(version):
+    aside = (pod for run in at.branches for pod in branches.pods(at, run) if pod.version == version)
+    for pod in (*at.pods(version), *aside):
         meta = pod.metadata
         # By the second: an API server tells no more of a pod's creation.
         if rfc3339(meta.creation_timestamp)[:19] > changed[:19] or meta.annotations.get(INFOS_CHANGED) == changed:

@@ -69,6 +69,17 @@ def test_changed_params_reach_the_running_pods_without_a_new_version_or_a_restar
     assert sorted(kind for _, kind, _ in world.writes) == ["ConfigMap", "ModelVersion", "Pod", "Pod"]
 
 
+def test_a_change_reaches_the_pods_of_a_branch_at_once_too() -> None:
+    world = made(outputInfo=INFO)
+    world.model(branches=[{"name": "try", "version": "digits-1"}])
+    world.run(60)
+    edit(world, outputInfo={**INFO, "params": {"threshold": "0.9"}})
+    world.writes.clear()
+    world.run(60)
+    marked = {world.objects["Pod", name]["metadata"]["deployment"] for _, kind, name in world.writes if kind == "Pod"}
+    assert marked == {"digits-1", "digits-try"}
+
+
 def test_a_change_is_marked_once_and_only_on_pods_that_are_older_than_it() -> None:
     world = made(outputInfo=INFO)
     edit(world, outputInfo={"data": INFO["data"]})

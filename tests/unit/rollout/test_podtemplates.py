@@ -185,8 +185,15 @@ def test_the_tests_run_in_the_pod_that_would_serve() -> None:
     world.model(verification={"testSuite": {}})
     artifact = {"volumes": [WEIGHTS], "containers": [SIDECAR], "external": EXTERNAL}
     world.base(artifact=artifact, outputInfo={"params": {"a": "1"}})
-    world.run(120)
-    (suite,) = [b["spec"] for (k, n), b in world.objects.items() if k == "Pod" and n.endswith("-test")]
+    seen: dict[str, dict[str, Any]] = {}
+
+    def look() -> Any:
+        done = world.look()
+        seen.update({n: b["spec"] for (k, n), b in world.objects.items() if k == "Pod" and n.endswith("-test")})
+        return done
+
+    world.run(120, look)
+    (suite,) = seen.values()
     production = template(world, "digits-1")["spec"]
     assert suite["initContainers"] == production["initContainers"]
     assert suite["volumes"] == production["volumes"]
