@@ -166,7 +166,8 @@ def test_without_the_gateway_api_the_model_serves_and_a_canary_waits(api: Gatewa
     world = started(gateway_api=api)
     assert weights(world) is None
     assert world.conditions("Model", MODEL)["RouteReady"] == ("False", api.value)
-    assert world.conditions("Model", MODEL)["Ready"] == ("True", "Serving")
+    said = world.conditions("Model", MODEL)
+    assert (said["Ready"], said["Available"]) == (("False", api.value), ("True", "PodsReady"))
     world.upgrade("v2")
     world.run(100)
     assert world.serving_tag == "v1"
