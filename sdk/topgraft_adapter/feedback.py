@@ -6,10 +6,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from topgraft_adapter.errors import InvalidInputError, UnknownAnswerError
 from topgraft_adapter.labels import text
+from topgraft_adapter.reading import read_json
 
 MAX_FEEDBACK_BYTES = 1024 * 1024
 """What a server reads of one body."""
@@ -80,10 +79,7 @@ class Feedback:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    try:
-        said = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInputError(f"The body is not valid JSON: {error.msg}, at character {error.pos}.") from None
+    said = read_json(body)
     if not isinstance(said, dict):
         raise InvalidInputError("The body must be a JSON object with `id` and `label`.")
     return said

@@ -11,6 +11,7 @@ import orjson
 from topgraft_adapter import arguments
 from topgraft_adapter.errors import InvalidInputError, OutputError
 from topgraft_adapter.inference import Answer, Target, call
+from topgraft_adapter.reading import read_json
 from topgraft_adapter.results import as_json
 
 _MAX_MESSAGE = 1000
@@ -21,11 +22,7 @@ def transform(target: Target, body: bytes) -> Answer:
 
     Raises InvalidInputError, OutputError, or whatever the adapter raises.
     """
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        message = f"The body is not valid JSON: {error.msg}, at character {error.pos}."
-        raise InvalidInputError(message) from None
+    request = read_json(body)
     if not isinstance(request, dict) or "input" not in request:
         raise InvalidInputError(
             "The body must be a JSON object with `input`.", "requiredValueMissing", fieldName="input"

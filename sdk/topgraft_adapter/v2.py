@@ -11,11 +11,14 @@ import orjson
 from topgraft_adapter import arguments, tensors
 from topgraft_adapter.errors import InvalidInputError, OutputError
 from topgraft_adapter.inference import Answer, Target, call
+from topgraft_adapter.reading import read_json
 from topgraft_adapter.results import Output
 from topgraft_adapter.tensors import Tensor
 
 _NEEDED = frozenset(("shape", "datatype", "data"))
 _NEEDED_OF_RAW = frozenset(("shape", "datatype"))
+
+MAX_TENSORS = 10_000
 
 
 def infer(target: Target, body: bytes, header_length: int | None = None) -> Answer:
@@ -49,10 +52,7 @@ def _arguments(given: Mapping[str, Tensor], inputs: Any, stack: Any) -> dict[str
 
 
 def _request(body: bytes) -> dict[str, Any]:
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInputError(f"The body is not valid JSON: {error.msg}, at character {error.pos}.") from None
+    request = read_json(body)
     if not isinstance(request, dict):
         raise InvalidInputError("The body must be a JSON object with a list `inputs`.")
     if not isinstance(request.get("id", ""), str):
@@ -110,10 +110,17 @@ def _parameters(holder: Mapping[str, Any]) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def check_number(field: str, number: int) -> None:
+    """Raises InvalidInputError for more tensors than any api has columns: each costs many times its bytes."""
+    if number > MAX_TENSORS:
+        raise InvalidInputError(f"`{field}` has {number} tensors, more than {MAX_TENSORS}.")
+
+
 def _named(request: Mapping[str, Any], field: str) -> list[tuple[str, dict[str, Any]]]:
     items = request.get(field)
     if not isinstance(items, list):
         raise InvalidInputError(f"`{field}` must be a list of tensors.")
+    check_number(field, len(items))
     found = []
     for index, item in enumerate(items):
         name = item.get("name") if isinstance(item, dict) else None
