@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 SLOW = ("DigestDeadlineExceeded",)
 """Errors of a check that its volume, not the version, is to blame for."""
+
+
+def serving_pods(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
+    """By version, those that its Deployment made."""
+    found: dict[str, list[Pod]] = {}
+    for pod in pods:
+        if pod.role == "serving" and pod.version and pod.runs_for(pod.version):
+            found.setdefault(pod.version, []).append(pod)
+    return found
 
 
 def serving_fault(at: Situation) -> Fault | None:
@@ -120,7 +129,7 @@ def preparation_fault(at: Situation) -> Fault | None:
     found = [*at.faults(candidate.metadata.name), *verifying.obstacles(at), *peft.obstacles(at, candidate)]
     if strategy.by_route(at) and (hindrance := routing.fault(at)):
         found.append(hindrance)
-    pod, report = at.preflight, at.report(candidate)
+    pod, report = at.preflight_of(candidate), at.report(candidate)
     if pod is not None and (pod.status.phase == "Pending" or (report is not None and report.lost)):
         found += faults_of([pod], None, at.seen.pod_events)
     if report is not None and report.error is not None and report.error[0] in SLOW:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from topgraft.api.adapterupgrade import AdapterUpgrade
@@ -23,7 +23,7 @@ class RollbackPolicy:
     standby_replicas: int
 
     def wire(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
 
 def rollback_policy(model: Model, upgrade: AdapterUpgrade | None) -> RollbackPolicy:

@@ -277,7 +277,8 @@ def _deadline(at: Situation, name: str, fault: Fault | None, tries: int) -> Prog
 
 def _digesting(at: Situation) -> bool:
     """Reading terabytes takes its time; the tree digest has a deadline of its own."""
-    statuses = at.preflight.status.container_statuses if at.preflight else ()
+    pod = at.preflight_of(at.candidate) if at.candidate else None
+    statuses = pod.status.container_statuses if pod else ()
     return any(s.name == "digest" and s.state.running is not None for s in statuses)
 
 

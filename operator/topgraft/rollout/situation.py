@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -221,11 +220,7 @@ class Situation:
 
     @cached_property
     def _pods(self) -> dict[str, list[Pod]]:
-        found = defaultdict[str, list[Pod]](list)
-        for pod in self.seen.pods:
-            if pod.role == "serving" and pod.version and pod.runs_for(pod.version):
-                found[pod.version].append(pod)
-        return found
+        return health.serving_pods(self.seen.pods)
 
     def ready(self, version: str | None) -> int:
         """Ready serving pods of a version; pods that terminate do not count."""
@@ -264,10 +259,6 @@ class Situation:
 
     def owns(self, child: Object) -> bool:
         return child.metadata.owned_by(self.model.metadata.uid)
-
-    @property
-    def preflight(self) -> Pod | None:
-        return self.preflight_of(self.candidate) if self.candidate else None
 
     def preflight_of(self, version: ModelVersion) -> Pod | None:
         return self.own_pod(preflight_name(version.metadata.name), *self.attempts)

@@ -27,7 +27,7 @@ def ready(world: World) -> tuple[str, str]:
 def test_a_queued_rollout_has_no_pods_and_begins_when_it_may(world: World) -> None:
     world.may_start = False
     world.upgrade("v2")
-    world.run(3600)
+    world.run(600)
     assert ready(world) == ("Unknown", "Queued")
     assert not record(world)
     assert [name for kind, name in world.objects if kind == "Deployment"] == ["digits-1"]
@@ -43,12 +43,12 @@ def test_a_retry_asks_for_a_slot_again_and_tells_why_it_is_one_all_the_time(worl
     assert record(world)["step"] == "Waiting"
     world.may_start = False
     since = record(world)["retryTime"]
-    world.run(3600)
+    world.run(600)
     assert ready(world) == ("False", "EnvironmentNotReady")
     assert (record(world)["step"], record(world)["retryTime"]) == ("Queued", since)
     assert not [name for kind, name in world.objects if kind == "Pod" and "preflight" in name]
     idle = len(world.writes)
-    world.run(3600)
+    world.run(600)
     assert len(world.writes) == idle
     world.images["v8"] = "ok"
     world.may_start = True
