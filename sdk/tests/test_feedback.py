@@ -1,5 +1,6 @@
 """Labels, feedback and the figures of both."""
 
+import json
 import re
 import urllib.request
 
@@ -35,6 +36,7 @@ def test_feedback_is_held_against_the_answer(start):
     server = start("Classes")
     server.wait()
     server.infer([9, 1, 1, 1], [0, 0, 0, 5], id="a")
+    server.infer([9, 1, 1, 1])
     assert server.ask("POST", "/feedback", {"id": "a", "label": [10, 10]}) == (200, {"right": 1, "wrong": 1})
     status, answer = server.ask("POST", "/feedback", {"id": "a", "label": [10, 10]})
     assert status == 404
@@ -77,6 +79,51 @@ def test_the_newest_answer_of_an_id_is_what_is_judged(answers):
         feedback.remember(identity, labels)
     newest = {identity: labels for identity, labels in answers if identity}
     assert feedback._labels == sum(len(labels) for labels in newest.values())
+
+
+def told(rows):
+    return json.dumps({"label": ["1"] * rows, "answer": ["2"] * rows, "version": "v1"}).encode()
+
+
+def test_no_more_is_told_than_was_answered_and_not_judged():
+    feedback = Feedback("v1")
+    with pytest.raises(UnknownAnswerError, match="0 rows of answers are not judged yet"):
+        feedback.judge(told(1))
+    feedback.remember("a", ["1", "1"])
+    feedback.remember("", ["2"] * 3)
+    with pytest.raises(UnknownAnswerError, match="5 rows"):
+        feedback.judge(told(6))
+    assert feedback.judge(told(2)) == (0, 2)
+    assert feedback.judge(b'{"id": "a", "label": [1, 2]}') == (1, 1)
+    assert feedback.judge(told(1)) == (0, 1)
+    with pytest.raises(UnknownAnswerError, match="0 rows"):
+        feedback.judge(told(1))
+
+
+def test_bad_feedback_takes_nothing_from_what_may_be_told():
+    feedback = Feedback("v1")
+    feedback.remember("", ["1"])
+    with pytest.raises(InvalidInputError):
+        feedback.judge(b'{"label": [1, 2], "answer": 1, "version": "v1"}')
+    assert feedback.judge(told(1)) == (0, 1)
+
+
+def test_an_answer_that_was_told_is_still_judged_by_its_id_and_paid_for():
+    feedback = Feedback("v1")
+    feedback.remember("a", ["1"])
+    assert feedback.judge(told(1)) == (0, 1)
+    assert feedback.judge(b'{"id": "a", "label": 1}') == (1, 0)
+    feedback.remember("b", ["1"])
+    with pytest.raises(UnknownAnswerError, match="0 rows"):
+        feedback.judge(told(1))
+
+
+def test_only_so_many_of_the_last_rows_may_be_told():
+    feedback = Feedback("v1")
+    for _ in range(15):
+        feedback.remember("", ["1"] * 10_000)
+    with pytest.raises(UnknownAnswerError, match="100000 rows"):
+        feedback.judge(told(100_001))
 
 
 def test_memory_is_bounded():

@@ -21,16 +21,20 @@ _MAX_ID = 256
 class Feedback:
     """Remembers the labels of the last answers by the id of their request, each until it is judged.
 
-    Bounded: 10,000 answers and 100,000 labels; the oldest are forgotten first.
+    Bounded: 10,000 answers and 100,000 labels; the oldest are forgotten first. What callers tell of answers that are
+    not remembered counts only as far as this process has answered rows that nobody has judged.
     """
 
     def __init__(self, version: str) -> None:
         self._version = version
         self._answers: OrderedDict[str, list[str]] = OrderedDict()
         self._labels = 0
+        self._open = 0
+        """Rows answered and not judged, with an id or without. Below 0 after rows were told and then judged by id."""
 
     def remember(self, identity: str, labels: list[str]) -> None:
         """Keep an answer; one of the same id is replaced."""
+        self._open = min(self._open + len(labels), _MAX_LABELS)
         if not identity or len(identity) > _MAX_ID or len(labels) > _MAX_LABELS // 10:
             return
         self._forget(identity)
@@ -62,11 +66,17 @@ class Feedback:
             raise InvalidInputError(f"`label` has {len(right)} values, the answer has {len(answered)}.")
         if "answer" not in said:
             self._forget(said["id"])
+        elif len(answered) > self._open:
+            raise UnknownAnswerError(
+                f"{max(self._open, 0)} rows of answers are not judged yet here, {len(answered)} cannot be: another pod "
+                "answered them, or they were judged before."
+            )
+        self._open -= len(answered)
         correct = sum(one == other for one, other in zip(right, answered, strict=True))
         return correct, len(right) - correct
 
     def _told(self, said: Mapping[str, Any]) -> list[str]:
-        """What was answered, by the caller's own account: any pod of that version can count it."""
+        """What was answered, by the caller's own account: any pod of that version can count it, as one of its own."""
         version = said.get("version")
         if not isinstance(version, str):
             raise InvalidInputError("`answer` needs `version`: the `model_version` of that answer.")
