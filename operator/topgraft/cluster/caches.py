@@ -30,8 +30,9 @@ from topgraft.cluster.kinds import (
     Kind,
 )
 from topgraft.cluster.queue import Key
+from topgraft.rollout.jobview import Job
 from topgraft.rollout.routeview import HTTPRoute
-from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, Job, NetworkPolicy, Pod, Service
+from topgraft.rollout.views import ConfigMap, Deployment, EndpointSlice, NetworkPolicy, Pod, Service
 
 PREFIX = f"{GROUP}/"
 View = TypeVar("View", bound=BaseModel)

@@ -10,13 +10,13 @@ from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.governance.mlflow import Mirrored
 from topgraft.governance.peft import Neighbours
+from topgraft.rollout.jobview import Job
 from topgraft.rollout.routeview import GatewayApi, HTTPRoute
 from topgraft.rollout.traffic import Traffic
 from topgraft.rollout.views import (
     ConfigMap,
     Deployment,
     EndpointSlice,
-    Job,
     NetworkPolicy,
     PersistentVolumeClaim,
     Pod,

@@ -17,10 +17,11 @@ from topgraft.governance.training import training_job
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.content import digest, wire
 from topgraft.rollout.instructions import Apply, Delete, Write
+from topgraft.rollout.jobview import Job
 from topgraft.rollout.podspec import CONTAINER_SECURITY, POD_SECURITY, TMP, labels
 from topgraft.rollout.situation import Situation
 from topgraft.rollout.trained import overwritten, records
-from topgraft.rollout.views import RETRY_AT, ROLE_LABEL, VERSION_LABEL, Job
+from topgraft.rollout.views import RETRY_AT, ROLE_LABEL, VERSION_LABEL
 
 NAME_LIMIT = 63
 """A Job's name is a label of its pods."""

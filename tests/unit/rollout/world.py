@@ -17,7 +17,7 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model
 from topgraft.api.modelversion import ModelVersion
 from topgraft.governance.peft import Neighbours
-from topgraft.rollout import views
+from topgraft.rollout import jobview, views
 from topgraft.rollout.conditions import rfc3339
 from topgraft.rollout.instructions import Apply, ApplyStatus, Delete, Plan, Switch
 from topgraft.rollout.observed import Observed, Settings
@@ -37,7 +37,7 @@ VIEWS = {
     "EndpointSlice": views.EndpointSlice,
     "ConfigMap": views.ConfigMap,
     "HTTPRoute": HTTPRoute,
-    "Job": views.Job,
+    "Job": jobview.Job,
     "NetworkPolicy": views.NetworkPolicy,
 }
 READ: dict[str, type[BaseModel]] = OWN | VIEWS
