@@ -18,8 +18,9 @@ from topgraft.cluster.queue import Key
 from topgraft.cluster.series import Series, interval
 from topgraft.cluster.turns import Turns
 from topgraft.rollout.comparison import BASELINE_WINDOWS, Watch
+from topgraft.rollout.podspec import host_port
 from topgraft.rollout.traffic import Counters, Traffic
-from topgraft.rollout.views import Pod, host_port
+from topgraft.rollout.views import Pod
 
 log = logging.getLogger(__name__)
 

@@ -19,11 +19,12 @@ from topgraft.rollout.podspec import (
     CONTAINER_SECURITY,
     artifact_mounts,
     environment,
+    host_port,
     http_port,
     pod_spec,
     scratch_volumes,
 )
-from topgraft.rollout.views import Pod, host_port
+from topgraft.rollout.views import Pod
 
 GOLDEN = "/golden"
 DEADLINE_MARGIN_SECONDS = 60

@@ -129,6 +129,11 @@ def ports(model: Model) -> tuple[Port, ...]:
     return model.spec.serving.ports or (Port(name="http", port=8080),)
 
 
+def host_port(address: str, port: int) -> str:
+    """An IP address of either family and a port, as a URL has them."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def http_port(model: Model) -> int:
     """The container port that the probes and the server use: the schema asks for one called `http`."""
     chosen = next(p for p in ports(model) if p.name == "http")

@@ -11,9 +11,9 @@ from topgraft.rollout import checkpods
 from topgraft.rollout.barepod import bare_pod
 from topgraft.rollout.derive import owner_of
 from topgraft.rollout.infofiles import has_infos
-from topgraft.rollout.podspec import http_port
+from topgraft.rollout.podspec import host_port, http_port
 from topgraft.rollout.render import Kept, pod
-from topgraft.rollout.views import MODEL_LABEL, ROLE_LABEL, Pod, host_port
+from topgraft.rollout.views import MODEL_LABEL, ROLE_LABEL, Pod
 
 ROLE = "sandbox"
 """The label that every Service lacks in its selector, and that the policy selects."""

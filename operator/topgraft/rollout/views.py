@@ -177,11 +177,6 @@ class Pod(Object):
         return next((port.container_port for port in ports if port.name == name), None)
 
 
-def host_port(address: str, port: int) -> str:
-    """An IP address of either family and a port, as a URL has them."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
 class DeploymentCondition(View):
     type: str
     status: str
