@@ -28,6 +28,10 @@ class UnknownAnswerError(Exception):
     """Feedback on an answer that this server does not know. Answered with 404."""
 
 
+class UnknownModelError(Exception):
+    """A request for a model or version that is not served here. Answered with 404."""
+
+
 class ArtifactPathError(Exception):
     """A path leads out of its directory, or to something that is not a file or directory."""
 
@@ -60,6 +64,7 @@ def code_of(error: Exception) -> int:
 
 _CODES: dict[type[Exception], int] = {
     InvalidInputError: 400,
+    UnknownModelError: 404,
     UnavailableError: 503,
     OverloadedError: 503,
     InferenceTimeoutError: 504,

@@ -18,6 +18,7 @@ from topgraft_adapter.errors import (
     OutputError,
     OverloadedError,
     UnavailableError,
+    UnknownModelError,
     code_of,
     told,
 )
@@ -25,17 +26,22 @@ from topgraft_adapter.inference import metadata
 from topgraft_adapter.logs import log
 from topgraft_adapter.open_inference import CLASSES, SERVICE
 from topgraft_adapter.service import MAX_BODY_BYTES, ModelService, log_raised
-from topgraft_adapter.v2grpc import infer
+from topgraft_adapter.v2grpc import check_name, infer
 from topgraft_adapter.version import VERSION
 
 _CODES: dict[type[Exception], StatusCode] = {
     InvalidInputError: StatusCode.INVALID_ARGUMENT,
+    UnknownModelError: StatusCode.NOT_FOUND,
     UnavailableError: StatusCode.UNAVAILABLE,
     OverloadedError: StatusCode.RESOURCE_EXHAUSTED,
     InferenceTimeoutError: StatusCode.DEADLINE_EXCEEDED,
 }
 
 _MAX_MESSAGE = 1000
+
+_OTHER_CALLS = 16
+"""Calls beside the inferences that may run at once: a full server still says that it is ready."""
+
 Context = Any
 
 
@@ -44,15 +50,19 @@ class GrpcServer:
 
     def __init__(self, service: ModelService) -> None:
         self._service = service
+        most = service.settings.max_concurrency + _OTHER_CALLS
         age = round(service.settings.max_connection_age * 1000)
         self._server = grpc.aio.server(
+            # Of one call more nothing is read: what waits for a place holds up to 50 MiB.
+            maximum_concurrent_rpcs=most,
             options=[
                 ("grpc.max_receive_message_length", MAX_BODY_BYTES),
+                ("grpc.max_concurrent_streams", most),
                 ("grpc.max_send_message_length", -1),
                 # As the web server's: every client soon reaches the pods that the Service selects now.
                 ("grpc.max_connection_age_ms", max(1, age)),
                 ("grpc.so_reuseport", 0),
-            ]
+            ],
         )
         calls: dict[str, Callable[[Any, Context], Awaitable[Any]]] = {
             "ServerLive": self.server_live,
@@ -65,7 +75,8 @@ class GrpcServer:
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
                 call,
-                request_deserializer=CLASSES[f"{name}Request"].FromString,
+                # An inference's bytes are counted before they are parsed, by the thread that answers it.
+                request_deserializer=None if name == "ModelInfer" else CLASSES[f"{name}Request"].FromString,
                 response_serializer=CLASSES[f"{name}Response"].SerializeToString,
             )
             for name, call in calls.items()
@@ -115,15 +126,14 @@ class GrpcServer:
             outputs=metadata(outputs),
         )
 
-    async def model_infer(self, request: Any, context: Context) -> Any:
+    async def model_infer(self, body: bytes, context: Context) -> Any:
         """Inference."""
         started = self._service.asked_at = monotonic()
-        await self._check_name(request.model_name, request.model_version, context)
         code, answer, failed = 200, None, None
         try:
             with self._service.admitted() as hold:
-                hold(request.ByteSize())
-                answer = await self._service.answer(partial(infer, request=request))
+                hold(len(body))
+                answer = await self._service.answer(partial(infer, body=body))
         except Exception as error:
             code, failed = code_of(error), error
             if code == 500 and not isinstance(error, OutputError):
@@ -142,9 +152,7 @@ class GrpcServer:
 
     async def _check_name(self, name: str, version: str, context: Context) -> None:
         settings = self._service.settings
-        if name != settings.model:
-            text = f"There is no model {name[:100]!r} here; this is {settings.model!r}."
-            await context.abort(StatusCode.NOT_FOUND, text)
-        if version not in ("", settings.version):
-            text = f"There is no version {version[:100]!r} here; this is {settings.version!r}."
-            await context.abort(StatusCode.NOT_FOUND, text)
+        try:
+            check_name(settings.model, settings.version, name, version)
+        except UnknownModelError as error:
+            await context.abort(StatusCode.NOT_FOUND, str(error))

@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from topgraft_adapter import arguments, tensors
 from topgraft_adapter.api import tensor_names
-from topgraft_adapter.errors import InvalidInputError, OutputError
+from topgraft_adapter.errors import InvalidInputError, OutputError, UnknownModelError
 from topgraft_adapter.inference import Answer, Target, call
 from topgraft_adapter.open_inference import CLASSES
 from topgraft_adapter.results import Output
 from topgraft_adapter.tensors import Tensor
+from topgraft_adapter.v2 import MAX_TENSORS
+
+_MAX_FIELDS = 3 * MAX_TENSORS
+"""Of one message: inputs, their raw contents and outputs. An empty tensor takes two bytes, and a hundred of memory."""
+
+_FIXED = {1: 8, 5: 4}
+"""Bytes of a field by its wire type."""
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -30,11 +39,13 @@ _CONTENTS = {
 }
 
 
-def infer(target: Target, request: Any) -> Answer:
+def infer(target: Target, body: bytes) -> Answer:
     """Answer a ModelInferRequest with a ModelInferResponse, its contents raw where the request's are.
 
-    Raises InvalidInputError, OutputError, or whatever the adapter raises.
+    Raises InvalidInputError, UnknownModelError, OutputError, or whatever the adapter raises.
     """
+    request = parsed(body)
+    check_name(target.model, target.version, request.model_name, request.model_version)
     given = _tensors(request)
     _, outputs = target.api
     names = [tensor for name, item in outputs.items() for tensor in tensor_names(name, item)]
@@ -48,6 +59,53 @@ def infer(target: Target, request: Any) -> Answer:
         if name in wanted:
             _add_output(response, output, raw=bool(request.raw_input_contents))
     return Answer(response, request.id, labels)
+
+
+def check_name(model: str, version: str, asked_model: str, asked_version: str) -> None:
+    """Raises UnknownModelError if another model or version than the served one is asked for; "" is any version."""
+    if asked_model != model:
+        raise UnknownModelError(f"There is no model {asked_model[:100]!r} here; this is {model!r}.")
+    if asked_version not in ("", version):
+        raise UnknownModelError(f"There is no version {asked_version[:100]!r} here; this is {version!r}.")
+
+
+def parsed(body: bytes) -> Any:
+    """The ModelInferRequest of these bytes, which are counted before they are parsed. Raises InvalidInputError."""
+    try:
+        _check_fields(body)
+        return CLASSES["ModelInferRequest"].FromString(body)
+    except (DecodeError, IndexError):
+        raise InvalidInputError("The message is no ModelInferRequest.") from None
+
+
+def _check_fields(body: bytes) -> None:
+    place = fields = 0
+    while place < len(body):
+        tag, place = _varint(body, place)
+        if tag & 7 == 2:
+            length, place = _varint(body, place)
+            place += length
+        elif tag & 7 == 0:
+            _, place = _varint(body, place)
+        elif tag & 7 in _FIXED:
+            place += _FIXED[tag & 7]
+        else:
+            raise DecodeError  # a group, behind which more could hide
+        fields += 1
+        if fields > _MAX_FIELDS:
+            raise InvalidInputError(f"The message has more than {_MAX_FIELDS} fields; send fewer tensors.")
+
+
+def _varint(body: bytes, place: int) -> tuple[int, int]:
+    """The number at this place, and the place behind it."""
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = body[place]
+        place += 1
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number, place
+    raise DecodeError
 
 
 def _arguments(given: Mapping[str, Tensor], inputs: Any, stack: Any) -> dict[str, Any]:
