@@ -18,8 +18,7 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 def read_json(body: bytes) -> Any:
     """The value of the JSON text; deeper than 1,024 levels orjson does not read. Raises InvalidInputError."""
-    # Brackets inside of texts are no containers, but to leave them out costs more: only where they matter.
-    if _brackets(body) > MAX_CONTAINERS and _brackets(_STRING.sub(b"", body)) > MAX_CONTAINERS:
+    if len(body) > MAX_CONTAINERS and _too_many(body):
         raise InvalidInputError(
             f"The body has more than {MAX_CONTAINERS} lists and objects; send fewer rows at once, or flat `data`."
         )
@@ -27,6 +26,11 @@ def read_json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidInputError(f"The body is not valid JSON: {error.msg}, at character {error.pos}.") from None
+
+
+def _too_many(body: bytes) -> bool:
+    # Brackets inside of texts are no containers, but to leave them out costs more: only where they matter.
+    return _brackets(body) > MAX_CONTAINERS and _brackets(_STRING.sub(b"", body)) > MAX_CONTAINERS
 
 
 def _brackets(text: bytes) -> int:
