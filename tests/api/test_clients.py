@@ -106,7 +106,7 @@ def test_the_defaults_are_these_and_no_others(objects: Objects, kind: str) -> No
 
 def test_the_paths_of_probes_stay_open_for_images_without_the_contract(objects: Objects) -> None:
     made = objects.create(changed(minimal("Model"), "spec.serving.probes", {}))
-    assert made["spec"]["serving"]["probes"] == {"startupSeconds": 300}
+    assert made["spec"]["serving"]["probes"] == {"startupSeconds": 300, "timeoutSeconds": 1, "failureThreshold": 2}
 
 
 def test_a_partly_given_policy_gets_the_rest(objects: Objects) -> None:
@@ -264,12 +264,12 @@ STATUS: dict[str, dict[str, Any]] = {
 }
 NARROW = {
     "Model": """\
-NAME     READY   SERVING VERSION   IMAGE                        STATE    AGE
-digits   True    digits-1          registry.example/digits:v1   ACTIVE   #
+NAME     READY   SERVING VERSION   IMAGE                        STATE    REASON    AGE
+digits   True    digits-1          registry.example/digits:v1   ACTIVE   Serving   #
 """,
     "ModelVersion": """\
-NAME     MODEL    IMAGE                        READY   SERVING   AGE
-digits   digits   registry.example/digits:v1   True    True      #
+NAME     MODEL    IMAGE                        READY   REASON     SERVING   AGE
+digits   digits   registry.example/digits:v1   True    Verified   True      #
 """,
     "AdapterUpgrade": """\
 NAME     MODEL    IMAGE                        READY   REASON       AGE
@@ -278,12 +278,12 @@ digits   digits   registry.example/digits:v2   False   RolledBack   #
 }
 WIDE = {
     "Model": """\
-NAME     READY   SERVING VERSION   IMAGE                        STATE    REASON    AGE
-digits   True    digits-1          registry.example/digits:v1   ACTIVE   Serving   #
+NAME     READY   SERVING VERSION   IMAGE                        STATE    REASON    PIN   AGE
+digits   True    digits-1          registry.example/digits:v1   ACTIVE   Serving         #
 """,
     "ModelVersion": f"""\
-NAME     MODEL    IMAGE                        READY   SERVING   DIGEST{" " * 68}AGE
-digits   digits   registry.example/digits:v1   True    True      sha256:{"ab" * 32}   #
+NAME     MODEL    IMAGE                        READY   REASON     SERVING   DIGEST{" " * 68}AGE
+digits   digits   registry.example/digits:v1   True    Verified   True      sha256:{"ab" * 32}   #
 """,
     "AdapterUpgrade": """\
 NAME     MODEL    IMAGE                        TAG   READY   REASON       MESSAGE                      AGE
