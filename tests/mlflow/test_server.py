@@ -115,7 +115,7 @@ def test_a_model_of_others_is_left_alone_until_its_owner_gives_it(mlflow: Mlflow
     assert (refused.value.reason, refused.value.everybody) == ("RegisteredModelTaken", False)
     assert set(shown(mlflow, "owned")[1]) == {"a-1"}
     mlflow._client.create_registered_model("free", description="by hand")
-    with pytest.raises(MlflowError, match=r"its tag topgraft\.dev/adopt to team/a"):
+    with pytest.raises(MlflowError, match=r"the tag topgraft\.dev/adopt=team/a"):
         mlflow(registration("free", "a-1", serving="a-1"))
     assert shown(mlflow, "free") == ({}, {})
     mlflow._client.set_registered_model_tag("free", ADOPT, "team/a")
