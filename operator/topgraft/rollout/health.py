@@ -74,9 +74,8 @@ def _all_gone(at: Situation, serving: str | None, since: datetime) -> Fault | No
 def _disruption(pods: Sequence[Pod]) -> str:
     """Who took the pods, as far as they tell."""
     for pod in pods:
-        target = pod.condition("DisruptionTarget")
-        if target is not None and target.status == "True":
-            return f"pod {pod.name}: {target.reason}: {target.message}"
+        if told := pod.disruption:
+            return f"pod {pod.name}: {told.reason}: {told.message}"
     return "its pods are deleted" if pods else "its pods are gone"
 
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from topgraft.rollout.views import Object, View
-
-
-class JobCondition(View):
-    type: str
-    status: str
-    reason: str = ""
-    message: str = ""
+from topgraft.rollout.views import Condition, Object, View, holding
 
 
 class JobStatus(View):
     ready: int = 0
     failed: int = 0
     succeeded: int = 0
-    conditions: tuple[JobCondition, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
 class JobSpec(View):
@@ -27,9 +20,9 @@ class Job(Object):
     spec: JobSpec = JobSpec()
     status: JobStatus = JobStatus()
 
-    def condition(self, kind: str) -> JobCondition | None:
-        return next((c for c in self.status.conditions if c.type == kind and c.status == "True"), None)
+    def condition(self, kind: str) -> Condition | None:
+        return holding(self.status.conditions, kind)
 
     @property
-    def failed(self) -> JobCondition | None:
+    def failed(self) -> Condition | None:
         return self.condition("Failed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -104,11 +105,19 @@ class ContainerStatus(View):
     last_state: ContainerState = ContainerState()
 
 
-class PodCondition(View):
+class Condition(View):
     type: str
     status: str
     reason: str = ""
     message: str = ""
+
+
+def holding(conditions: Iterable[Condition], kind: str) -> Condition | None:
+    """The condition of that type, where it is True."""
+    return next((c for c in conditions if c.type == kind and c.status == "True"), None)
+
+
+class PodCondition(Condition):
     last_transition_time: datetime | None = None
 
 
@@ -158,8 +167,12 @@ class Pod(Object):
     @property
     def disrupted(self) -> bool:
         """Whether somebody takes it away: a drain, an eviction, a preemption, a person. Its containers live."""
-        target = self.condition("DisruptionTarget")
-        return self.metadata.deletion_timestamp is not None or (target is not None and target.status == "True")
+        return self.metadata.deletion_timestamp is not None or self.disruption is not None
+
+    @property
+    def disruption(self) -> Condition | None:
+        """Who takes it away and why, where they told it."""
+        return holding(self.status.conditions, "DisruptionTarget")
 
     def runs_for(self, deployment: str) -> bool:
         """Whether the Deployment's ReplicaSet made this pod; labels alone anybody can write."""
@@ -177,19 +190,12 @@ class Pod(Object):
         return next((port.container_port for port in ports if port.name == name), None)
 
 
-class DeploymentCondition(View):
-    type: str
-    status: str
-    reason: str = ""
-    message: str = ""
-
-
 class DeploymentStatus(View):
     observed_generation: int = 0
     replicas: int = 0
     ready_replicas: int = 0
     updated_replicas: int = 0
-    conditions: tuple[DeploymentCondition, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
 class TemplateContainer(View):
@@ -243,8 +249,8 @@ class Deployment(Object):
         """Whether the Deployment's own progress deadline has passed."""
         return any(c.type == "Progressing" and c.status == "False" for c in self.status.conditions)
 
-    def condition(self, kind: str) -> DeploymentCondition | None:
-        return next((c for c in self.status.conditions if c.type == kind and c.status == "True"), None)
+    def condition(self, kind: str) -> Condition | None:
+        return holding(self.status.conditions, kind)
 
 
 Mode = Literal["Canary", "Rolling", "Recreate"]
