@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from topgraft.rollout.situation import Situation
 
 GATED = ("Upgrade", "Base")
+WAITS = {
+    "AwaitingApproval": "for approval",
+    "OutsideWindow": "for a maintenance window",
+    "TimeZoneUnknown": "for a window whose time zone is known",
+}
 SHOWN = 100
 
 
@@ -33,7 +38,8 @@ class Hold:
 
 def before_start(at: Situation) -> Hold | None:
     """Why a candidate without a rollout in progress gets no pods yet."""
-    return _outside(at) if _guarded(at) else None
+    name = _guarded(at)
+    return _outside(at, name) if name else None
 
 
 def before_traffic(at: Situation) -> Hold | None:
@@ -42,9 +48,26 @@ def before_traffic(at: Situation) -> Hold | None:
     A rollout in progress is finished outside of its window, too. Where a person decides on the moment, both must hold:
     an approval given by day does not move traffic that is to move by night.
     """
-    if not _guarded(at) or not at.model.spec.strategy.require_approval:
+    name = _guarded(at)
+    if name is None or not at.model.spec.strategy.require_approval:
         return None
-    return _unapproved(at) or _outside(at)
+    return _unapproved(at, name) or _outside(at, name)
+
+
+def after_bake(at: Situation) -> Hold | None:
+    """Why another order leaves the bake alone: it would take back what was let through, and then wait itself."""
+    target, stable = at.target, at.recorded_stable
+    name = target.version
+    if at.serving in (None, stable) or target.trigger not in GATED or at.failure is not None:
+        return None
+    if name is None or name in (at.serving, stable):
+        return None
+    hold = _outside(at, name)
+    if at.model.spec.strategy.require_approval:
+        hold = _unapproved(at, name) or hold
+    if hold is None:
+        return None
+    return Hold(hold.reason, f"{name} waits until the bake of {at.serving} is over, and then {WAITS[hold.reason]}")
 
 
 def invalid_windows(at: Situation) -> str:
@@ -56,16 +79,16 @@ def invalid_windows(at: Situation) -> str:
     )
 
 
-def _guarded(at: Situation) -> bool:
+def _guarded(at: Situation) -> str | None:
+    """The candidate's name, where a gate may hold it."""
     candidate = at.candidate
     if candidate is None or at.serving is None or at.goal.trigger not in GATED:
-        return False
-    return candidate.metadata.name != at.previous
+        return None
+    return candidate.metadata.name if candidate.metadata.name != at.previous else None
 
 
-def _unapproved(at: Situation) -> Hold | None:
-    assert at.candidate is not None
-    name, model = at.candidate.metadata.name, at.model.metadata
+def _unapproved(at: Situation, name: str) -> Hold | None:
+    model = at.model.metadata
     approved = model.annotations.get(APPROVED_VERSION, "")
     if approved == name:
         return None
@@ -77,12 +100,11 @@ def _unapproved(at: Situation) -> Hold | None:
     )
 
 
-def _outside(at: Situation) -> Hold | None:
+def _outside(at: Situation, name: str) -> Hold | None:
     windows = at.model.spec.strategy.windows
     if not windows or is_open(windows, at.now):
         return None
-    assert at.candidate is not None
-    name, opening = at.candidate.metadata.name, next_opening(windows, at.now)
+    opening = next_opening(windows, at.now)
     if opening is None:
         return Hold("TimeZoneUnknown", f"{name} waits for ever; {at.serving} serves. {invalid_windows(at)}")
     begin, window = opening

@@ -134,8 +134,8 @@ def _traffic(at: Situation, ready: int) -> Iterator[Says]:
 def _notices(at: Situation, step: Progress, branches: list[dict[str, Any]]) -> Iterator[Says]:
     yield from alias_says(at)
     yield from sandbox_says(at)
-    if step.held:
-        yield Says("Held", "True", step.reason, step.message)
+    if hold := step if step.held else at.deferred:
+        yield Says("Held", "True", hold.reason, hold.message)
     if text := defect.read(at.model.metadata.annotations)[1]:
         yield Says("InvalidDefect", "True", "DefectMalformed", text)
     if routing.asked(at) is not None:

@@ -138,11 +138,12 @@ def _transition(at: Situation, step: Progress) -> tuple[Event, ...]:
     about = regarding(at)
     if step.failed is not None:
         return (Event(about, "Warning", step.failed.reason, f"{to}: {step.failed.message}"),)
-    untold = not any(c.reason == step.reason for c in at.model.status.conditions)
-    if step.phase is Phase.WAITING and untold:
+    told = {c.reason for c in at.model.status.conditions}
+    if step.phase is Phase.WAITING and step.reason not in told:
         return (Event(about, "Warning", step.reason, step.message),)
-    if step.held and untold:
-        return (Event(about, "Normal", step.reason, step.message),)
+    hold = step if step.held else at.deferred
+    if hold is not None and hold.reason not in told:
+        return (Event(about, "Normal", hold.reason, hold.message),)
     if step.phase is Phase.PREPARING and to is not None and (old is None or old.to != to):
         return (Event(about, "Normal", "RolloutStarted", f"{at.stable or 'nothing'} → {to}"),)
     if at.baked:

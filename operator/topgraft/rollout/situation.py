@@ -14,6 +14,7 @@ from topgraft.rollout import (
     branches,
     condemned,
     defect,
+    gate,
     health,
     live,
     mlflow,
@@ -67,6 +68,7 @@ class Situation:
     serving_fault = cached_property(health.serving_fault)
     registration = cached_property(mlflow.wanted)
     branches = cached_property(branches.runs)
+    deferred = cached_property(gate.after_bake)
 
     @cached_property
     def versions(self) -> dict[str, ModelVersion]:
@@ -190,8 +192,13 @@ class Situation:
 
     @cached_property
     def goal(self) -> Target:
-        """The target; after its failure the stable version, else the base under its own adapter."""
-        target = self.target
+        """The target; after its failure the stable version, else the base under its own adapter.
+
+        What bakes stays the goal while a gate would hold the target.
+        """
+        target, decision = self.target, self.decision
+        if self.deferred is not None and decision is not None:
+            return replace(target, version=decision.to, trigger=decision.reason, attempt=decision.attempt, body=None)
         if target.version is None or self.failure is None:
             return target
         for name in fallbacks(self):
@@ -331,6 +338,8 @@ class Situation:
         """The attempt under which a failure of what serves is remembered."""
         if self.serving == self.target.version:
             return self.target.attempt
+        if self.deferred is not None:
+            return self.goal.attempt
         other = replace(self.target, version=self.serving, trigger="Fallback")
         return attempt_hash(self.model, self.versions, other)
 

@@ -44,7 +44,7 @@ def upgrade_status(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> di
             Says("Ready", "True", "Superseded", SUPERSEDED),
             Says("Succeeded", "Unknown", "Superseded"),
         ]
-    elif at.target.held or upgrade.spec.suspend:
+    elif at.target.held or upgrade.spec.suspend or at.deferred is not None:
         body |= _kept(upgrade)
         said = list(_held(at, upgrade))
     elif at.target.refused is not None:
@@ -69,6 +69,8 @@ def _kept(upgrade: AdapterUpgrade) -> dict[str, Any]:
 def _held(at: Situation, upgrade: AdapterUpgrade) -> Iterator[Says]:
     if upgrade.spec.suspend:
         reason, text = "Suspended", "spec.suspend is true: set it to false to go on"
+    elif at.deferred is not None:
+        reason, text = at.deferred.reason, at.deferred.message
     else:
         reason = "Pinned"
         text = f"the Model's spec.serving.version pins {at.model.spec.serving.version!r}: remove the pin to go on"
@@ -135,8 +137,9 @@ def _history(at: Situation, upgrade: AdapterUpgrade, same: bool) -> list[dict[st
         return entries
     told = {c.type: c for c in old.conditions}
     ready, version = told.get("Ready"), at.versions.get(old.to_version or "")
-    succeeded = "Succeeded" in told and told["Succeeded"].status == "True"
     failed = ready is not None and ready.status == "False"
+    # One whose bake ended while another order waited for that has never said so itself.
+    succeeded = ("Succeeded" in told and told["Succeeded"].status == "True") or old.to_version == at.stable
     entry = {
         "image": version.spec.adapter.image if version else upgrade.spec.adapter.image or "",
         "version": old.to_version,

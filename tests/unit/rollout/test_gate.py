@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -221,6 +221,82 @@ def test_an_approval_by_day_does_not_move_what_is_to_move_by_night() -> None:
     assert ("Deployment", name) in world.objects, "it stays complete"
     world.run(6 * 86400)
     assert world.serving_tag == "v2"
+
+
+@pytest.mark.parametrize("weights", [False, True], ids=["a tag", "weights"])
+@pytest.mark.parametrize("gate", ["approval", "window"])
+def test_what_a_gate_would_hold_leaves_an_approved_bake_alone(gate: str, weights: bool) -> None:
+    """Another order in mid-bake: going back for it would undo what was approved, and bring nothing in its place."""
+    strategy = APPROVAL if gate == "approval" else {"windows": [NIGHT]}
+    reason = "AwaitingApproval" if gate == "approval" else "OutsideWindow"
+    world = started(**strategy)
+    if gate == "window":
+        at(world, "23:57")
+    world.upgrade("v2")
+    world.run(5)
+    approve(world, candidate(world))
+    world.run(5)
+    assert world.serving_tag == "v2"
+    baked, since = world.serving, world.now
+    world.model(strategy={**strategy, "windows": [{**NIGHT, "start": "20:00"}] if gate == "window" else []})
+    volume = {"name": "weights", "mountPath": "/weights", "configMap": {"name": "more"}}
+    world.base("digits-2", "v1", revision=2, artifact={"volumes": [volume]}) if weights else world.upgrade("v3")
+    world.run(20)
+    assert (world.serving, world.now - since < timedelta(seconds=60)) == (baked, True), "it still bakes"
+    assert world.conditions("Model", MODEL)["Held"] == ("True", reason)
+    assert world.conditions("Model", MODEL)["Ready"] == ("Unknown", "Baking")
+    assert says(world) == ("Unknown", reason)
+    assert f"waits until the bake of {baked} is over" in message(world, "AdapterUpgrade", "Ready")
+    for kind in ("AdapterUpgrade", "Model"):
+        assert contract_violations(world.objects[kind, MODEL]) == []
+    world.run(100)
+    assert world.serving == baked
+    assert world.objects["Model", MODEL]["status"]["stableVersion"] == baked
+    assert world.objects["Model", MODEL]["status"]["history"][0]["outcome"] == "Succeeded"
+    assert world.objects["AdapterUpgrade", MODEL]["status"]["history"][0]["outcome"] == "Succeeded"
+    assert world.objects["AdapterUpgrade", MODEL]["status"]["fromVersion"] == baked
+    assert says(world) == ("Unknown", reason)
+    assert [e.reason for e in world.events].count("SwitchedBack") == 0
+    world.model(strategy={})
+    world.run(120)
+    assert says(world) == ("True", "UpgradeSucceeded")
+    assert world.serving != baked
+
+
+def test_what_dies_in_its_bake_goes_back_whatever_order_waits_behind_it() -> None:
+    world = started(**APPROVAL)
+    world.upgrade("v2")
+    world.run(5)
+    first = candidate(world)
+    approve(world, first)
+    world.run(5)
+    world.upgrade("v3")
+    world.run(5)
+    assert world.serving == first
+    world.dead.add(first)
+    world.run(30)
+    assert world.serving_tag == "v1"
+    assert world.objects["ModelVersion", first]["status"]["failure"]["reason"]
+    assert says(world) == ("Unknown", "AwaitingApproval")
+    world.upgrade("v2")
+    world.run(60)
+    assert world.serving_tag == "v1", "what failed is not tried again by itself"
+    assert says(world)[0] == "False"
+
+
+def test_an_order_that_is_approved_in_the_bake_of_another_takes_its_place() -> None:
+    world = started(**APPROVAL)
+    world.upgrade("v2")
+    world.run(5)
+    approve(world, candidate(world))
+    world.run(5)
+    world.upgrade("v3")
+    world.run(5)
+    assert world.serving_tag == "v2"
+    later = next(n for k, n in world.objects if k == "ModelVersion" and world.tag_of(n) == "v3")
+    approve(world, later)
+    world.run(10)
+    assert world.serving_tag == "v3"
 
 
 def test_an_unknown_zone_waits_and_is_named() -> None:

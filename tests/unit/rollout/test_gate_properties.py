@@ -32,6 +32,8 @@ class GatedRollouts(Rollouts):
         decided, record = self._decision(), dict(model.get("status", {}).get("rollout") or {})
         made = super()._look()
         now = self._decision()
+        if decided is not None and decided["direction"] == "Forward" and now != decided:
+            self._leaves_the_bake_for_what_may_come(decided, now or decided)
         if now is None or now == decided or now["direction"] != "Forward" or now["reason"] not in ("Upgrade", "Base"):
             return made
         if decided is not None and decided.get("from") == now["to"] and decided["leaves"] == "Standby":
@@ -42,6 +44,17 @@ class GatedRollouts(Rollouts):
         if self.strategy.get("windows"):
             assert record.get("to") == now["to"], "it began before the window was closed"
         return made
+
+    def _leaves_the_bake_for_what_may_come(self, decided: dict[str, Any], now: dict[str, Any]) -> None:
+        """An order that a gate would hold does not take back what another one let through."""
+        wanted, _, why = now["message"].partition(" is wanted: ")
+        if now["reason"] != "Superseded" or not why.startswith(("asked for", "it is the base")):
+            return
+        if wanted in (now["to"], decided.get("from")):
+            return  # the way back
+        assert not self.strategy.get("windows"), "closed for ever"
+        approved = self.world.objects["Model", MODEL]["metadata"].get("annotations", {}).get(APPROVED_VERSION)
+        assert approved == wanted or not self.strategy.get("requireApproval")
 
     def _decision(self) -> dict[str, Any] | None:
         service = self.world.objects.get(("Service", MODEL))
