@@ -13,9 +13,16 @@ from typing import Any
 from topgraft_adapter.context import peft_adapters
 from topgraft_adapter.deadlines import Deadlines
 from topgraft_adapter.dialects import V2, Dialect, Envelope, error_response, json_response
-from topgraft_adapter.errors import InvalidInputError, OutputError, OverloadedError, UnknownAnswerError, code_of
+from topgraft_adapter.errors import (
+    InvalidInputError,
+    OutputError,
+    OverloadedError,
+    UnknownAnswerError,
+    UnknownModelError,
+    code_of,
+)
 from topgraft_adapter.feedback import MAX_FEEDBACK_BYTES
-from topgraft_adapter.inference import Answer, Target, metadata
+from topgraft_adapter.inference import Answer, Target, check_name, metadata
 from topgraft_adapter.logs import log
 from topgraft_adapter.metrics import CONTENT_TYPE
 from topgraft_adapter.openapi import document
@@ -32,7 +39,7 @@ _MAX_DISCARDED_BYTES = 4 * MAX_BODY_BYTES
 _BODY_SECONDS = 60.0
 """A client that sends more slowly holds a place that others need."""
 
-_HEADER_LENGTH = "Inference-Header-Content-Length"
+_HEADER_LENGTH = "inference-header-content-length"
 _MAX_DIGITS = 20
 
 CONNECTED_AT = "connected_at"
@@ -193,11 +200,11 @@ class Routes:
 
     def _check_name(self, request: Request) -> None:
         settings = self._service.settings
-        name, version = request.names.get("name"), request.names.get("version")
-        if name not in (None, settings.model):
-            raise HttpError(404, f"There is no model {name[:100]!r} here; this is {settings.model!r}.")
-        if version not in (None, settings.version):
-            raise HttpError(404, f"There is no version {version[:100]!r} here; this is {settings.version!r}.")
+        name, version = request.names.get("name") or settings.model, request.names.get("version") or ""
+        try:
+            check_name(settings.model, settings.version, name, version)
+        except UnknownModelError as error:
+            raise HttpError(404, str(error)) from error
 
 
 Work = Callable[[Request, bytes], Callable[[Target], Answer]]
@@ -212,19 +219,19 @@ def _transform_work(_request: Request, body: bytes) -> Callable[[Target], Answer
 
 
 def _header_length(request: Request, body: bytes) -> int | None:
-    said = request.header(b"inference-header-content-length")
+    said = request.header(_HEADER_LENGTH.encode())
     if said is None:
         return None
     # No longer than a length can be: Python refuses to read a number of more than 4,300 digits.
     if len(said) > _MAX_DIGITS or not said.isascii() or not said.isdigit() or not 0 < int(said) <= len(body):
-        raise HttpError(400, f"{_HEADER_LENGTH} must be the length of the JSON at the start of the body.")
+        raise HttpError(400, f"{_HEADER_LENGTH.title()} must be the length of the JSON at the start of the body.")
     return int(said)
 
 
 def _sent(answer: Answer) -> Response:
     if answer.header_length is None:
         return Response(answer.body)
-    headers = {_HEADER_LENGTH.lower(): str(answer.header_length)}
+    headers = {_HEADER_LENGTH: str(answer.header_length)}
     return Response(answer.body, 200, "application/octet-stream", headers)
 
 

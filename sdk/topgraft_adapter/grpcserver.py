@@ -22,11 +22,11 @@ from topgraft_adapter.errors import (
     code_of,
     told,
 )
-from topgraft_adapter.inference import metadata
+from topgraft_adapter.inference import check_name, metadata
 from topgraft_adapter.logs import log
 from topgraft_adapter.open_inference import CLASSES, SERVICE
 from topgraft_adapter.service import MAX_BODY_BYTES, ModelService, log_raised
-from topgraft_adapter.v2grpc import check_name, infer
+from topgraft_adapter.v2grpc import infer
 from topgraft_adapter.version import VERSION
 
 _CODES: dict[type[Exception], StatusCode] = {

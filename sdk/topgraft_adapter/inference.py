@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from topgraft_adapter.adapter import ModelAdapter, overrides
 from topgraft_adapter.api import Api, ApiItem, Array, FileSystem, Parameter, Tabular, tensor_names
-from topgraft_adapter.errors import OutputError
+from topgraft_adapter.errors import OutputError, UnknownModelError
 from topgraft_adapter.files import OutputFiles
 from topgraft_adapter.labels import label_tensor, labels_of
 from topgraft_adapter.results import Output, outputs_of
@@ -62,6 +62,14 @@ class Arguments(Protocol):
     """Makes the adapter's arguments of one request; files among them live as long as the stack."""
 
     def __call__(self, inputs: Mapping[str, ApiItem], stack: ExitStack, /) -> dict[str, Any]: ...
+
+
+def check_name(model: str, version: str, asked_model: str, asked_version: str) -> None:
+    """Raises UnknownModelError if another model or version than the served one is asked for; "" is any version."""
+    if asked_model != model:
+        raise UnknownModelError(f"There is no model {asked_model[:100]!r} here; this is {model!r}.")
+    if asked_version not in ("", version):
+        raise UnknownModelError(f"There is no version {asked_version[:100]!r} here; this is {version!r}.")
 
 
 def call(target: Target, arguments: Arguments) -> tuple[dict[str, Output], list[str]]:

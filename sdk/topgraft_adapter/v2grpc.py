@@ -10,8 +10,8 @@ from google.protobuf.message import DecodeError
 
 from topgraft_adapter import arguments, tensors
 from topgraft_adapter.api import tensor_names
-from topgraft_adapter.errors import InvalidInputError, OutputError, UnknownModelError
-from topgraft_adapter.inference import Answer, Target, call
+from topgraft_adapter.errors import InvalidInputError, OutputError
+from topgraft_adapter.inference import Answer, Target, call, check_name
 from topgraft_adapter.open_inference import CLASSES
 from topgraft_adapter.results import Output
 from topgraft_adapter.tensors import Tensor
@@ -59,14 +59,6 @@ def infer(target: Target, body: bytes) -> Answer:
         if name in wanted:
             _add_output(response, output, raw=bool(request.raw_input_contents))
     return Answer(response, request.id, labels)
-
-
-def check_name(model: str, version: str, asked_model: str, asked_version: str) -> None:
-    """Raises UnknownModelError if another model or version than the served one is asked for; "" is any version."""
-    if asked_model != model:
-        raise UnknownModelError(f"There is no model {asked_model[:100]!r} here; this is {model!r}.")
-    if asked_version not in ("", version):
-        raise UnknownModelError(f"There is no version {asked_version[:100]!r} here; this is {version!r}.")
 
 
 def parsed(body: bytes) -> Any:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from api_objects import API_VERSION, minimal
 from apiserver import PLURALS, Kubectl, Objects
+from support.pages import fenced
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path for glob in ("*.md", "docs/*.md", "examples/*/README.md") for path in ROOT.glob(glob))
@@ -23,10 +24,10 @@ Body = dict[str, Any]
 
 def shown(path: Path) -> Iterator[Body]:
     """The YAML documents of a file, of a page those in its code blocks."""
-    text = SHORTENED_DIGEST.sub(f"sha256:{'0' * 64}", path.read_text())
-    blocks = re.findall(r"^```ya?ml\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if path.suffix == ".md" else [text]
+    blocks = [text for _, text in fenced(path)] if path.suffix == ".md" else [path.read_text()]
     for block in blocks:
-        yield from (body for body in yaml.safe_load_all(block) if isinstance(body, dict))
+        text = SHORTENED_DIGEST.sub(f"sha256:{'0' * 64}", block)
+        yield from (body for body in yaml.safe_load_all(text) if isinstance(body, dict))
 
 
 def whole(path: Path) -> list[Body]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import Server
+from support.mlflowserver import Server
 from topgraft.cluster.mlflow import MlflowError
 from topgraft.cluster.mlflowsync import Mlflow
 from topgraft.governance.mlflow import ADOPT, MAX_KEY, MAX_VALUE, Mirrored, Outcome, Record, Registration

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from support.pages import fenced
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.meta import API_VERSION
 from topgraft.api.model import Model
@@ -25,9 +25,8 @@ def texts() -> Iterator[tuple[str, str]]:
             yield str(path.relative_to(ROOT)), path.read_text()
     for pattern in ("*.md", "docs/*.md", "examples/*/*.md", "charts/*/*.md", "sdk/*.md", "sdk/transformers/*.md"):
         for path in ROOT.glob(pattern):
-            for block in re.finditer(r"^```ya?ml\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL):
-                line = path.read_text()[: block.start()].count("\n") + 1
-                yield f"{path.relative_to(ROOT)}:{line}", block[1]
+            for line, text in fenced(path):
+                yield f"{path.relative_to(ROOT)}:{line}", text
 
 
 def objects() -> Iterator[Any]:

@@ -169,6 +169,8 @@ def run(options: argparse.Namespace) -> int:
         answer = dict(resolve(options))
     except CheckError as error:
         answer = {"error": {"reason": error.reason, "message": str(error)}}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     report(json.dumps(answer))
     return 0 if "digest" in answer else 1
 

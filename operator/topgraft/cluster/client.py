@@ -28,7 +28,7 @@ from topgraft.cluster.errors import (
     Unavailable,
 )
 from topgraft.cluster.kinds import SERVICE, Kind
-from topgraft.cluster.nesting import loads
+from topgraft.cluster.nesting import lines, loads
 from topgraft.rollout.views import DECISION
 
 log = logging.getLogger(__name__)
@@ -126,10 +126,8 @@ class Client:
             try:
                 if response.status >= 400:
                     raise _error(response.status, await raw.read(), response.headers.get("Retry-After"))
-                buffer = b""
-                async for chunk in raw.content.iter_any():
-                    *lines, buffer = (buffer + chunk).split(b"\n")
-                    for line in filter(None, lines):
+                async for line in lines(raw.content.iter_any()):
+                    if line:
                         yield _event(loads(line))
             finally:
                 raw.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from topgraft.rollout.traffic import OTHER_LABEL, Counters
+from topgraft.rollout.traffic import MAX_LABEL_LENGTH, OTHER_LABEL, Counters
 
 PREFIX = "topgraft_adapter_"
 MAX_SERIES = 2_000
@@ -14,7 +14,6 @@ MAX_LINE = 4_096
 MAX_LABELS_OF_SERIES = 64
 MAX_LABELS = 256
 MAX_BUCKETS = 256
-MAX_LABEL_LENGTH = 128
 """Characters of an answered label that count: as many as a baseline on record keeps."""
 
 # Possessive throughout: no text makes them try a character twice, or the event loop would stand still for hours.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 DEEPEST = 200
@@ -11,6 +12,15 @@ DEEPEST = 200
 
 # Up to the next bracket, over whole strings. Possessive: no text makes it try a character twice.
 _TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"(?:[^"\\]|\\.)*+"[^"{}\[\]]*+)*+([{}\[\]])', re.DOTALL)
+
+
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Whole lines without their ends; what comes after the last end is no line."""
+    buffer = b""
+    async for chunk in chunks:
+        *whole, buffer = (buffer + chunk).split(b"\n")
+        for line in whole:
+            yield line
 
 
 def loads(content: bytes) -> Any:

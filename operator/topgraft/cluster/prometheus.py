@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 
 from topgraft.api.verification import Queries
-from topgraft.cluster.exposition import MAX_LABEL_LENGTH, MAX_LABELS
+from topgraft.cluster.exposition import MAX_LABELS
 from topgraft.cluster.fetch import FetchError, fetch
-from topgraft.rollout.traffic import Figures
+from topgraft.rollout.traffic import MAX_LABEL_LENGTH, Figures
 
 _MESSAGE = 600
 

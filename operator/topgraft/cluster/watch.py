@@ -15,7 +15,7 @@ from kubernetes.aio.client import ApiClient
 from topgraft.cluster.cache import Object
 from topgraft.cluster.caches import Caches
 from topgraft.cluster.kinds import SMALL_PAGE, WATCHED, Kind
-from topgraft.cluster.nesting import cut, loads
+from topgraft.cluster.nesting import cut, lines, loads
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +59,9 @@ class Lines:
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """Whole lines, each with its end."""
-        buffer = b""
-        async for chunk in self._content.iter_chunked(size):
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            for line in lines:
-                deep = line.count(b"{") + line.count(b"[") > self.SAFE
-                yield (cut(line) if deep else line) + b"\n"
+        async for line in lines(self._content.iter_chunked(size)):
+            deep = line.count(b"{") + line.count(b"[") > self.SAFE
+            yield (cut(line) if deep else line) + b"\n"
 
 
 class Response(aiohttp.ClientResponse):

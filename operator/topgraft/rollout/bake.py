@@ -10,7 +10,7 @@ from typing import Any
 from topgraft.api.verification import Baseline, Check, Limits
 from topgraft.limits import drops_percent, exact, exceeds_percent, kl_divergence
 from topgraft.rollout.chance import more_often, other_distribution
-from topgraft.rollout.traffic import Figures, Traffic, joined
+from topgraft.rollout.traffic import MAX_LABEL_LENGTH, Figures, Traffic, joined
 
 LABEL_LIMIT = 256
 
@@ -269,7 +269,7 @@ def baseline_of(version: str, figures: Figures, limits: Limits, time: datetime) 
         error_rate=_decimal(figures.error_rate) if enough else None,
         accuracy=_decimal(figures.accuracy) if judged >= limits.min_samples else None,
         feedback=round(judged) if judged and figures.accuracy is not None else None,
-        labels={label[:128]: f"{count:g}" for label, count in sorted(labels.items())} if known else {},
+        labels={label[:MAX_LABEL_LENGTH]: f"{count:g}" for label, count in sorted(labels.items())} if known else {},
         time=time,
     )
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from topgraft.rollout.situation import Situation
 
 ROLE = "branch"
+STILL_ROUTED = "StillRouted"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,13 @@ def _run(at: Situation, branch: Branch) -> Run:
     return Run(branch, name, version)
 
 
-def held(at: Situation, run: Run, live: Deployment | None) -> Run:
+def current(at: Situation) -> list[tuple[Run, Deployment | None]]:
+    """What each branch is to run at this moment, with its Deployment as it is; in the order of the spec."""
+    live = deployments(at)
+    return [(_held(at, run, live.get(run.name)), live.get(run.name)) for run in at.branches]
+
+
+def _held(at: Situation, run: Run, live: Deployment | None) -> Run:
     """`run`; or what runs before it, while requests from outside may reach the pods of an Experimental version."""
     version = run.version
     if version is None or version.spec.channel != "Experimental":
@@ -98,31 +105,29 @@ def held(at: Situation, run: Run, live: Deployment | None) -> Run:
         return run
     text = f"requests from outside may still reach the branch: {version.metadata.name}, whose channel is Experimental"
     text += ", starts when every Gateway has taken over the HTTPRoute without it"
-    return replace(run, version=None, reason="StillRouted", message=text, stays=True)
+    return replace(run, version=None, reason=STILL_ROUTED, message=text, stays=True)
 
 
 def holds(at: Situation) -> bool:
     """Whether any branch waits for Gateways."""
-    live = deployments(at)
-    return any(held(at, run, live.get(run.name)) is not run for run in at.branches)
+    return any(run.reason == STILL_ROUTED for run, _ in current(at))
 
 
 def branch_writes(at: Situation) -> Iterator[Write]:
     """The Deployments and Services of the branches, made before removed."""
-    live_ones, services = deployments(at), _services(at)
-    wanted = [held(at, run, live_ones.get(run.name)) for run in at.branches]
-    for run in wanted:
+    wanted, services = current(at), _services(at)
+    for run, live in wanted:
         if run.version is None:
             continue
-        live, known = live_ones.get(run.name), services.get(run.name)
+        known = services.get(run.name)
         body = _deployment(at, run, run.version, live)
         if not ends(at, "Deployment", run.name) and (live is None or not deployment_stands(live, body)):
             yield Apply(body, new=live is None)
         body = stamped(_service(at, run))
         if not ends(at, "Service", run.name) and (known is None or not service_stands(known, body)):
             yield Apply(body, new=known is None)
-    kept = {run.name for run in wanted if run.version is not None or run.stays}
-    for kind, found in (("Deployment", live_ones), ("Service", services)):
+    kept = {run.name for run, _ in wanted if run.version is not None or run.stays}
+    for kind, found in (("Deployment", deployments(at)), ("Service", services)):
         for name, one in found.items():
             if name not in kept:
                 yield Delete(kind, one.metadata.namespace, name, one.metadata.uid)

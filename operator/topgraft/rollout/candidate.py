@@ -32,8 +32,7 @@ def candidate_service(model: Model, version: str) -> dict[str, Any]:
 
 def live_service(at: Situation) -> Service | None:
     """The Service as it is in the cluster; None where there is none of ours."""
-    name = candidate_name(at.model)
-    return next((s for s in at.seen.services if s.name == name and at.owns(s)), None)
+    return at.own(at.seen.services, candidate_name(at.model))
 
 
 def candidate_writes(at: Situation, version: str | None) -> Iterator[Write]:

@@ -8,7 +8,7 @@ from typing import Any
 from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.verification import Check
 from topgraft.rollout import live, verdicts, verifying
-from topgraft.rollout.conditions import Says
+from topgraft.rollout.conditions import Says, recorded
 from topgraft.rollout.content import wire
 from topgraft.rollout.instructions import Event
 from topgraft.rollout.situation import Situation
@@ -74,7 +74,7 @@ def validated_says(at: Situation) -> Iterator[Says]:
     decision, suite = at.decision, verifying.policy_of(at, at.serving).test_suite
     if decision is None or not verifying.came_back(at) or suite is None:
         return
-    old = next((c for c in at.model.status.conditions if c.type == "Validated"), None)
+    old = recorded(at.model.status.conditions, "Validated")
     if old is not None and verifying.validated(at):
         yield Says("Validated", old.status, old.reason, old.message)
         return

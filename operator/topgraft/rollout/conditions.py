@@ -22,6 +22,11 @@ class Says:
     message: str = ""
 
 
+def recorded(conditions: Iterable[Condition], kind: str) -> Condition | None:
+    """The condition of that type as it was told last."""
+    return next((c for c in conditions if c.type == kind), None)
+
+
 def truth(value: bool | None) -> Literal["True", "False", "Unknown"]:
     return "Unknown" if value is None else "True" if value else "False"
 

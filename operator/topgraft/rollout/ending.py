@@ -16,8 +16,8 @@ REASON = "ChildTerminating"
 def ends(at: Situation, kind: str, name: str) -> bool:
     """Whether the Model's Deployment or Service of that name is being deleted."""
     seen: tuple[Object, ...] = at.seen.deployments if kind == "Deployment" else at.seen.services
-    named = (one for one in seen if one.name == name and at.owns(one))
-    return any(one.metadata.deletion_timestamp is not None for one in named)
+    mine = at.own(seen, name)
+    return mine is not None and mine.metadata.deletion_timestamp is not None
 
 
 def text(kind: str, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from topgraft.api.modelversion import ModelVersion
 from topgraft.governance.mlflow import Outcome, Registration, record
-from topgraft.rollout.conditions import Says
+from topgraft.rollout.conditions import Says, recorded
 from topgraft.rollout.content import wire
 from topgraft.rollout.derive import content_of
 
@@ -82,7 +82,7 @@ def says(at: Situation) -> Iterator[Says]:
         return
     registration, done = at.registration, _done(at)
     error = at.seen.mirrored.outcome.error if at.seen.mirrored.outcome else None
-    before = next((c for c in at.model.status.conditions if c.type == "MlflowSynced"), None)
+    before = recorded(at.model.status.conditions, "MlflowSynced")
     if error is not None:
         yield Says("MlflowSynced", "False", *error)
     elif registration is not None and (done is not None or due(at) is None):

@@ -256,12 +256,9 @@ def _deadline(at: Situation, name: str, fault: Fault | None, tries: int) -> Prog
         fault = Fault("PodsStarting", f"pods of {name} have no running container yet", False, at.now)
     if fault is None or fault.content:
         startup = at.model.spec.serving.probes.startup_seconds
-        text = (
-            f"{name} was not ready within spec.strategy.progressDeadlineSeconds ({seconds} s), and its containers ran "
-        )
-        text += (
-            f"for spec.serving.probes.startupSeconds ({startup} s): see their logs and the readinessPath, or give more"
-        )
+        text = f"{name} was not ready within spec.strategy.progressDeadlineSeconds ({seconds} s), and its containers "
+        text += f"ran for spec.serving.probes.startupSeconds ({startup} s): see their logs and the readinessPath, or "
+        text += "give more"
         return Progress(Phase.PREPARING, "NotReady", text, failed=Fault("NotReady", text, True, at.now, True))
     if stopped(at):
         # What serves is never stopped twice for the same attempt unless somebody asks for it.

@@ -15,7 +15,7 @@ from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.governance.refusal import Refusal
 from topgraft.governance.targets import Question
 from topgraft.rollout.barepod import ATTEMPT, bare_pod
-from topgraft.rollout.conditions import rfc3339
+from topgraft.rollout.conditions import recorded, rfc3339
 from topgraft.rollout.content import wire
 from topgraft.rollout.faults import faults_of, refusal_fault, worst
 from topgraft.rollout.instructions import Apply, Delete, Write
@@ -126,7 +126,7 @@ def obstacle(at: Situation) -> Refusal | None:
     name, pod = resolve_name(at.model.metadata.name), _current(at, question)
     said = error_in(_said(pod), MESSAGE_LIMIT) if pod is not None else None
     fault = worst(faults_of([pod], None, at.seen.pod_events)) if pod is not None else None
-    told = next((c for c in upgrade.status.conditions if c.type == "Ready"), None)
+    told = recorded(upgrade.status.conditions, "Ready")
     if text := at.seen.refusals.get(f"Pod/{name}"):
         fault = refusal_fault(f"Pod {name!r}", text, at.now)
     if said is not None and said[0] in OBSTACLES:

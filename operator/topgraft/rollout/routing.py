@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from topgraft.api.route import HeaderMatch, HttpRoute, ParentRef
 from topgraft.rollout.candidate import candidate_name, live_service
-from topgraft.rollout.conditions import Says
+from topgraft.rollout.conditions import Says, recorded
 from topgraft.rollout.derive import owner_of
 from topgraft.rollout.faults import Fault
 from topgraft.rollout.instructions import Apply, Delete, Write
@@ -47,8 +47,8 @@ def asked(at: Situation) -> HttpRoute | None:
 
 def route_of(at: Situation) -> HTTPRoute | None:
     """The route as it is in the cluster; None where there is none of ours."""
-    mine = (r for r in at.seen.routes if r.name == at.model.metadata.name and at.owns(r))
-    return next((r for r in mine if r.metadata.deletion_timestamp is None), None)
+    mine = at.own(at.seen.routes, at.model.metadata.name)
+    return mine if mine is not None and mine.metadata.deletion_timestamp is None else None
 
 
 def split(at: Situation) -> Decision | None:
@@ -116,7 +116,7 @@ def _branch_service(at: Situation, branch: str) -> str:
 def _apart(at: Situation, wanted: HeaderMatch) -> str:
     """Why no request goes to the branch: a rule without its Service would make the whole route unresolved."""
     name = _branch_service(at, wanted.branch)
-    if not any(s.name == name and at.owns(s) for s in at.seen.services):
+    if at.own(at.seen.services, name) is None:
         return f"branch {wanted.branch!r} has no Service yet"
     # What it is to run counts before it has pods; those that it had before count until they are gone.
     pods = (p for p in at.seen.pods if p.metadata.labels.get(BRANCH_LABEL) == wanted.branch and p.runs_for(name))
@@ -138,7 +138,7 @@ def reaches(at: Situation, service: str) -> bool:
         return True
     if asked(at) is None or verdict(at).status == "True":
         return False
-    told = next((c for c in at.model.status.conditions if c.type == "RouteReady"), None)
+    told = recorded(at.model.status.conditions, "RouteReady")
     patience = timedelta(seconds=at.model.spec.strategy.progress_deadline_seconds)
     return told is None or told.status == "True" or at.now < told.last_transition_time + patience
 
@@ -250,7 +250,7 @@ def _lasts(at: Situation) -> tuple[Says, datetime] | None:
     if asked(at) is None or at.serving is None:
         return None
     told, strategy = verdict(at), at.model.spec.strategy
-    before = next((c for c in at.model.status.conditions if c.type == "RouteReady"), None)
+    before = recorded(at.model.status.conditions, "RouteReady")
     if told.status == "True" or before is None or before.status != told.status:
         return None
     patience = strategy.fail_fast_seconds if told.status == "False" else strategy.progress_deadline_seconds

@@ -140,8 +140,7 @@ def _policy(at: Situation) -> str:
 
 
 def _live_policy(at: Situation) -> NetworkPolicy | None:
-    name = sandboxpods.policy_name(at.model.metadata.name)
-    return next((p for p in at.seen.policies if p.name == name and at.owns(p)), None)
+    return at.own(at.seen.policies, sandboxpods.policy_name(at.model.metadata.name))
 
 
 def _isolated(at: Situation) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import TypeVar
 
 from topgraft.api.model import Model, Rollout
 from topgraft.api.modelversion import Failure, ModelVersion
@@ -44,6 +46,8 @@ from topgraft.rollout.preflight import (
 from topgraft.rollout.render import SERVICE_NAME
 from topgraft.rollout.target import Target, attempt_hash, choose
 from topgraft.rollout.views import CONTENT, Decision, Deployment, Object, Pod, Service
+
+T = TypeVar("T", bound=Object)
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,8 @@ class Situation:
 
     @cached_property
     def service(self) -> Service | None:
-        mine = (s for s in self.seen.services if s.name == self.model.metadata.name and self.owns(s))
-        return next((s for s in mine if s.metadata.deletion_timestamp is None), None)
+        mine = self.own(self.seen.services, self.model.metadata.name)
+        return mine if mine is not None and mine.metadata.deletion_timestamp is None else None
 
     @cached_property
     def decision(self) -> Decision | None:
@@ -261,8 +265,13 @@ class Situation:
 
     def own_pod(self, name: str, *attempts: str) -> Pod | None:
         """The bare pod of that name: of this Model, for one of these attempts. Others prove nothing."""
-        named = (p for p in self.seen.pods if p.name == name and self.owns(p))
-        return next((p for p in named if not attempts or p.metadata.annotations.get(ATTEMPT) in attempts), None)
+        pod = self.own(self.seen.pods, name)
+        this = pod is not None and (not attempts or pod.metadata.annotations.get(ATTEMPT) in attempts)
+        return pod if this else None
+
+    def own(self, seen: Iterable[T], name: str) -> T | None:
+        """The object of that name, where it is this Model's."""
+        return next((one for one in seen if one.name == name and self.owns(one)), None)
 
     def owns(self, child: Object) -> bool:
         return child.metadata.owned_by(self.model.metadata.uid)

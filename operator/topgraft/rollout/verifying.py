@@ -12,6 +12,7 @@ from topgraft.api.verification import Check, Verification
 from topgraft.rollout import candidate, checkpods, routing, verdicts
 from topgraft.rollout.barepod import ATTEMPT
 from topgraft.rollout.claims import exclusive, on_one_node, shares_node
+from topgraft.rollout.conditions import recorded
 from topgraft.rollout.faults import Fault, faults_of, refusal_fault
 from topgraft.rollout.instructions import Apply, Write
 from topgraft.rollout.strategy import by_route, pods_before_requests, strategy
@@ -138,7 +139,7 @@ def policy_of(at: Situation, version: str | None) -> Verification:
 
 def validated(at: Situation) -> bool:
     """Whether the tests have been run since traffic went back: the condition says so, also after a crash."""
-    told, decision = next((c for c in at.model.status.conditions if c.type == "Validated"), None), at.decision
+    told, decision = recorded(at.model.status.conditions, "Validated"), at.decision
     if told is None or decision is None or told.status == "Unknown":
         return False
     return told.last_transition_time >= decision.time.replace(microsecond=0)
@@ -226,8 +227,8 @@ def _told_before(at: Situation, now: Checking) -> list[Fault]:
     if outcome.ended or (pod is not None and at.now - pod.metadata.creation_timestamp >= SETTLED):
         return []
     kind = "Verified" if now.gate or now.requests else "Validated"
-    told = next((c for c in at.model.status.conditions if c.type == kind and c.status == "Unknown"), None)
-    if told is None or told.reason in ("Verifying", "Inconclusive", "TestsRunning"):
+    told = recorded(at.model.status.conditions, kind)
+    if told is None or told.status != "Unknown" or told.reason in ("Verifying", "Inconclusive", "TestsRunning"):
         return []
     return [Fault(told.reason, told.message, False, at.now)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,7 @@ class TestCommand:
             assert json.loads((tmp_path / "log").read_text()) == {"tag": "v1", "digest": digest}
             assert cli.main([*common, "--tag=v2"]) == 1
             assert json.loads((tmp_path / "log").read_text())["error"]["reason"] == "TagNotFound"
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0), "its deadline is its own, not that of what runs next"
 
     @pytest.mark.parametrize(
         "text", ["a", "a=b", "=http://a", "a=ftp://b", "a/b=http://c", "a=http://u:p@c", "a=http://"]
