@@ -345,7 +345,8 @@ def check(tiers: list[str], full: bool, report: Report) -> None:
                 with report.part("images"):
                     builder = images.Builder(target)
                     for image in images.IMAGES.values():
-                        builder.build(image)
+                        if full or not image.full:
+                            builder.build(image)
             _timed(tiers, full, report, programs)
             _ended(beside)
             if "cluster" in tiers:
