@@ -56,6 +56,7 @@ COMPONENTS = {
         ),
         Component("helm", ("helm",), "2 min"),
         Component("kwok", ("kwok",), "2 min"),
+        Component("traefik", ("traefik",), "8 min", flags=("-gcflags=all=-l",)),
     )
 }
 CONTROL_PLANE = ("kubernetes", "etcd")

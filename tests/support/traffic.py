@@ -25,10 +25,10 @@ class Traffic:
     Several clients: a version that answers late must not get too few requests to be judged by.
     """
 
-    def __init__(self, name: str, address: str, rate: float = 15, *, feedback: bool = False) -> None:
+    def __init__(self, name: str, address: str, rate: float = 15, *, feedback: bool = False, port: int = PORT) -> None:
         self.answers: Counter[str] = Counter()
         self._infer = f"/v2/models/{name}/infer"
-        self._address = address
+        self._address, self._port = address, port
         self._pause = CLIENTS / rate
         self._feedback = feedback
         self._stop = threading.Event()
@@ -60,7 +60,7 @@ class Traffic:
             self._post("/feedback", told)
 
     def _post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        connection = http.client.HTTPConnection(self._address, PORT, timeout=TIMEOUT_SECONDS)
+        connection = http.client.HTTPConnection(self._address, self._port, timeout=TIMEOUT_SECONDS)
         try:
             connection.request("POST", path, json.dumps(body), {"Connection": "close"})
             response = connection.getresponse()
