@@ -177,11 +177,14 @@ class Stage:
         self.until(name, lambda each: self.serving(each) == version, seconds, f"{version} is selected")
 
     def probe(self, *names: str) -> float:
-        """Ask these Models from now on; returns now, once each has answered: kube-proxy is behind the Service."""
+        """Ask these Models from now on; returns now, once each has answered: kube-proxy is behind the Service.
+
+        Until it is, each question takes the client's whole limit, and a few are asked at a time.
+        """
         for name in names:
             self.probes.add(name, self.watched.live("Service", name)["spec"]["clusterIP"])
         for name in names:
-            self.until(name, lambda each: any(a.version for a in self.probes.answers(each)), 15, "an answer")
+            self.until(name, lambda each: any(a.version for a in self.probes.answers(each)), 60, "an answer")
         return time.monotonic()
 
 
