@@ -23,7 +23,8 @@ import cluster
 import heads
 import images
 import mlflowenv
-from localcluster.settings import ClusterError
+from localcluster import tools
+from localcluster.settings import ClusterError, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -327,6 +328,8 @@ def check(tiers: list[str], full: bool, report: Report) -> None:
         with report.part("tools"):
             if needs_cluster:
                 cluster.choose().build(control_plane_only="cluster" not in tiers)
+            if full and "cluster" in tiers and cluster.choose().name == "local":
+                tools.build(settings(), ["traefik"])  # minutes, which no test's limit should hold
             find_programs(tiers)
         if "lint" in tiers:
             beside.append(threads.submit(lint, report, programs, _GENERATED))

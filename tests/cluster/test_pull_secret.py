@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import socket
 import subprocess
 import urllib.error
@@ -54,10 +55,10 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (hosts / "hosts.toml").write_text(f'server = "{url}"\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n')
         yield url
     finally:
-        process.terminate()
-        process.wait(10)
-        (hosts / "hosts.toml").unlink(missing_ok=True)
-        hosts.rmdir()
+        shutil.rmtree(hosts, ignore_errors=True)
+        process.kill()
+        process.wait()
+        print((folder / "log").read_text()[-2000:])
 
 
 def _asks_who(url: str) -> bool:

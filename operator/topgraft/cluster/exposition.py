@@ -14,7 +14,6 @@ MAX_LINE = 4_096
 MAX_LABELS_OF_SERIES = 64
 MAX_LABELS = 256
 MAX_BUCKETS = 256
-"""Characters of an answered label that count: as many as a baseline on record keeps."""
 
 # Possessive throughout: no text makes them try a character twice, or the event loop would stand still for hours.
 _SAMPLE = re.compile(r"(\w++)(?:\{(.*)\})?[ \t]++(\S++)(?:[ \t]++-?\d++)?\r?", re.DOTALL)

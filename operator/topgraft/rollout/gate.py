@@ -56,11 +56,8 @@ def before_traffic(at: Situation) -> Hold | None:
 
 def after_bake(at: Situation) -> Hold | None:
     """Why another order leaves the bake alone: it would take back what was let through, and then wait itself."""
-    target, stable = at.target, at.recorded_stable
-    name = target.version
-    if at.serving in (None, stable) or target.trigger not in GATED or at.failure is not None:
-        return None
-    if name is None or name in (at.serving, stable):
+    name = at.target.version
+    if name is None or not _comes_in_a_bake(at) or at.failure is not None:
         return None
     hold = _outside(at, name)
     if at.model.spec.strategy.require_approval:
@@ -68,6 +65,17 @@ def after_bake(at: Situation) -> Hold | None:
     if hold is None:
         return None
     return Hold(hold.reason, f"{name} waits until the bake of {at.serving} is over, and then {WAITS[hold.reason]}")
+
+
+def bakes_on(at: Situation) -> bool:
+    """Whether another order leaves the bake alone: it waits for a gate, or has failed already and brings nothing in."""
+    return _comes_in_a_bake(at) and (at.failure is not None or at.deferred is not None)
+
+
+def _comes_in_a_bake(at: Situation) -> bool:
+    target, stable = at.target, at.recorded_stable
+    other = target.trigger in GATED and target.version not in (None, at.serving, stable)
+    return other and at.serving not in (None, stable)
 
 
 def invalid_windows(at: Situation) -> str:

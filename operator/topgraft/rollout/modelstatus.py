@@ -208,9 +208,11 @@ def _digest(version: ModelVersion | None) -> str | None:
 
 
 def _rollout(at: Situation, step: Progress) -> dict[str, Any] | None:
+    old = at.rollout
+    if old is not None and at.baking and step.phase is Phase.BLOCKED and old.to == at.serving:
+        return wire(old)  # a bake that is stuck has not ended
     if not _candidate(at, step) or step.phase in (Phase.QUEUED, Phase.CLOSED) or step.failed:
         return None
-    old = at.rollout
     if old is not None and step.phase is Phase.REQUEUED:
         return wire(old) | {"step": QUEUED_STEP}
     again = old is not None and old.retry_time is not None and at.now >= old.retry_time

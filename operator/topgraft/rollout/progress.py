@@ -85,7 +85,8 @@ def progress(at: Situation) -> Progress:
         text = f"ModelVersion {at.serving!r} was re-created with other content; what serves stays"
         text += ": give new content a name of its own"
         return Progress(Phase.BLOCKED, "VersionReplaced", text)
-    if text := at.seen.refusals.get(f"ModelVersion/{target.version}", ""):
+    refused = at.seen.refusals.get(f"ModelVersion/{target.version}", "")
+    if (text := refused) and not at.bakes_on:
         return Progress(Phase.BLOCKED, "VersionRefused", f"ModelVersion {target.version!r}: {text}")
     if at.candidate is not None and not at.baking:
         return _preparing(at)
@@ -93,7 +94,7 @@ def progress(at: Situation) -> Progress:
         fault = _first_fault(at, at.wanted)
         text = f"going back from {at.serving} to {at.wanted}: {at.ready(at.wanted)} of {at.replicas} pods ready{fault}"
         return Progress(Phase.SETTLING, "RollingBack", text)
-    if target.body is not None and at.failure is None:
+    if target.body is not None and at.failure is None and not refused:
         return Progress(Phase.DERIVING, "Deriving", f"making ModelVersion {target.version}")
     if at.baking and at.wanted == at.serving:
         if stuck := _stuck_bake(at):

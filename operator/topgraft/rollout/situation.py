@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TypeVar
 
+from topgraft.api.adapterupgrade import AdapterUpgrade
 from topgraft.api.model import Model, Rollout
 from topgraft.api.modelversion import Failure, ModelVersion
 from topgraft.api.verification import Verification
@@ -73,6 +74,7 @@ class Situation:
     registration = cached_property(mlflow.wanted)
     branches = cached_property(branches.runs)
     deferred = cached_property(gate.after_bake)
+    bakes_on = cached_property(gate.bakes_on)
 
     @cached_property
     def versions(self) -> dict[str, ModelVersion]:
@@ -198,10 +200,10 @@ class Situation:
     def goal(self) -> Target:
         """The target; after its failure the stable version, else the base under its own adapter.
 
-        What bakes stays the goal while a gate would hold the target.
+        What bakes stays the goal while a gate would hold the target, or where that has failed before.
         """
         target, decision = self.target, self.decision
-        if self.deferred is not None and decision is not None:
+        if self.bakes_on and decision is not None:
             return replace(target, version=decision.to, trigger=decision.reason, attempt=decision.attempt, body=None)
         if target.version is None or self.failure is None:
             return target
@@ -219,7 +221,15 @@ class Situation:
 
     @cached_property
     def policy(self) -> RollbackPolicy:
-        return rollback_policy(self.model, self.target.order)
+        return rollback_policy(self.model, self.order)
+
+    @property
+    def order(self) -> AdapterUpgrade | None:
+        """The upgrade whose rollback and verification are in force: of a bake that goes on the one that began it."""
+        if not self.bakes_on:
+            return self.target.order
+        begun = (self.goal.version, self.goal.attempt)
+        return next((u for u in self.seen.upgrades if (u.status.to_version, u.status.attempt_hash) == begun), None)
 
     @property
     def replicas(self) -> int:
@@ -309,7 +319,7 @@ class Situation:
 
     @cached_property
     def verification(self) -> Verification:
-        return verification.verification_policy(self.model, self.target.order)
+        return verification.verification_policy(self.model, self.order)
 
     @property
     def listed(self) -> frozenset[str]:
@@ -347,7 +357,7 @@ class Situation:
         """The attempt under which a failure of what serves is remembered."""
         if self.serving == self.target.version:
             return self.target.attempt
-        if self.deferred is not None:
+        if self.bakes_on:
             return self.goal.attempt
         other = replace(self.target, version=self.serving, trigger="Fallback")
         return attempt_hash(self.model, self.versions, other)
@@ -381,5 +391,6 @@ class Situation:
 
     @cached_property
     def mount_clash(self) -> str:
-        named = sorted(filter(None, self.involved))
+        waits = {self.target.version} if self.bakes_on else set()
+        named = sorted(filter(None, self.involved - waits))
         return mount_clash(self.model, [self.versions[name] for name in named if name in self.versions])

@@ -9,9 +9,9 @@ from itertools import accumulate
 from typing import Protocol, TypeVar
 
 OTHER_LABEL = "__other__"
-MAX_LABEL_LENGTH = 128
-"""Characters of a label that count; labels that are equal so far are one."""
 """What the SDK counts labels under that are too many to be classes: then there is no distribution to compare."""
+MAX_LABEL_LENGTH = 128
+"""Characters of an answered label that count: as many as a baseline on record keeps."""
 
 Key = TypeVar("Key", str, float)
 

@@ -44,7 +44,7 @@ def upgrade_status(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> di
             Says("Ready", "True", "Superseded", SUPERSEDED),
             Says("Succeeded", "Unknown", "Superseded"),
         ]
-    elif at.target.held or upgrade.spec.suspend or at.deferred is not None:
+    elif at.target.held or upgrade.spec.suspend or (at.deferred is not None and at.target.order is not None):
         body |= _kept(upgrade)
         said = list(_held(at, upgrade))
     elif at.target.refused is not None:
@@ -52,7 +52,7 @@ def upgrade_status(at: Situation, step: Progress, upgrade: AdapterUpgrade) -> di
         body |= _kept(upgrade)
         said = list(_not_accepted(at, resolving.obstacle(at) or at.target.refused))
     else:
-        body |= _record(at, step, upgrade)
+        body |= _kept(upgrade) if at.bakes_on else _record(at, step, upgrade)
         said = list(_governing(at, step, body))
     body["resolved"] = resolving.resolved(at, upgrade)
     body["conditions"] = stamp(said, old.conditions, meta.generation, at.now)
@@ -137,16 +137,19 @@ def _history(at: Situation, upgrade: AdapterUpgrade, same: bool) -> list[dict[st
         return entries
     told = {c.type: c for c in old.conditions}
     ready, version = told.get("Ready"), at.versions.get(old.to_version or "")
-    failed = ready is not None and ready.status == "False"
-    # One whose bake ended while another order waited for that has never said so itself.
-    succeeded = ("Succeeded" in told and told["Succeeded"].status == "True") or old.to_version == at.stable
+    # One whose bake ended, or failed, while another order waited for that has never said so itself.
+    failure = at.failure_of(old.to_version, old.attempt_hash)
+    failed = failure is not None or (ready is not None and ready.status == "False")
+    done = "Succeeded" in told and told["Succeeded"].status == "True"
+    succeeded = done or (not failed and old.to_version == at.stable)
+    reason = failure.reason if failure else ready.reason if ready else None
     entry = {
         "image": version.spec.adapter.image if version else upgrade.spec.adapter.image or "",
         "version": old.to_version,
         "startTime": _time(old.start_time),
         "endTime": _time(old.end_time or at.now),
         "outcome": "Succeeded" if succeeded else "Failed" if failed else "Abandoned",
-        "reason": ready.reason if failed and ready else None,
+        "reason": reason if failed and not succeeded else None,
     }
     return [without_nulls(entry), *entries][:HISTORY_LIMIT]
 
@@ -164,7 +167,7 @@ def _governing(at: Situation, step: Progress, body: dict[str, Any]) -> Iterator[
     elif step.phase is Phase.STEADY or (step.phase is Phase.SETTLING and at.serving == at.target.version):
         yield Says("Ready", "True", "UpgradeSucceeded", f"{at.target.version} serves")
         yield Says("Succeeded", "True", "UpgradeSucceeded", f"{at.target.version} serves")
-        if any(check["verdict"] == "Inconclusive" for check in body["checks"] or ()):
+        if any(check["verdict"] == "Inconclusive" for check in body.get("checks") or ()):
             yield Says("Healthy", "Unknown", "Inconclusive", "a check came to no verdict, see status.checks")
         else:
             yield Says("Healthy", "True", "Baked", "the pods stayed ready and did not restart while they were watched")
@@ -188,7 +191,7 @@ def _governing(at: Situation, step: Progress, body: dict[str, Any]) -> Iterator[
             yield Says("Healthy", "Unknown", "Baking", text)
     yield from _proofs(at, body)
     yield from submissions.upgrade_says(at)
-    checks = tuple(Check.model_validate(check) for check in body["checks"] or ())
+    checks = tuple(Check.model_validate(check) for check in body.get("checks") or ())
     current = at.checking is not None and at.checking.name == at.target.version
     yield from checkstatus.verified_says(at, checks, current=current)
 

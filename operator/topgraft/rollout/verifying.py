@@ -134,7 +134,8 @@ def came_back(at: Situation) -> bool:
 
 
 def policy_of(at: Situation, version: str | None) -> Verification:
-    return at.verification if version == at.target.version else verification_policy(at.model, None)
+    ordered = version == (at.serving if at.bakes_on else at.target.version)
+    return at.verification if ordered else verification_policy(at.model, None)
 
 
 def validated(at: Situation) -> bool:

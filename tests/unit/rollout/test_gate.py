@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.health import argo_health, contract_violations
-from topgraft.rollout.views import APPROVED_VERSION
+from topgraft.rollout.views import APPROVED_VERSION, DEFECT
 
 from .world import MODEL, World
 
@@ -278,10 +278,110 @@ def test_what_dies_in_its_bake_goes_back_whatever_order_waits_behind_it() -> Non
     assert world.serving_tag == "v1"
     assert world.objects["ModelVersion", first]["status"]["failure"]["reason"]
     assert says(world) == ("Unknown", "AwaitingApproval")
+    past = world.objects["AdapterUpgrade", MODEL]["status"]["history"][0]
+    assert (past["version"], past["outcome"], past["reason"]) == (first, "Failed", "NoReadyPods")
+    assert world.objects["Model", MODEL]["status"]["history"][0]["outcome"] == "RolledBack"
     world.upgrade("v2")
     world.run(60)
     assert world.serving_tag == "v1", "what failed is not tried again by itself"
     assert says(world)[0] == "False"
+
+
+def baking(world: World, **spec: Any) -> str:
+    """v2, approved, in its bake."""
+    world.upgrade("v2", **spec)
+    world.run(5)
+    approve(world, candidate(world))
+    world.run(5)
+    assert world.serving_tag == "v2"
+    return str(world.serving)
+
+
+def test_an_order_that_has_failed_before_takes_nothing_back() -> None:
+    world = started(**APPROVAL)
+    world.upgrade("v4")
+    world.run(120)
+    assert says(world)[0] == "False"
+    baked = baking(world)
+    world.upgrade("v4")
+    world.run(20)
+    assert world.serving == baked
+    assert says(world) == ("False", "CrashLoop")
+    world.run(120)
+    assert world.objects["Model", MODEL]["status"]["stableVersion"] == baked
+    assert world.objects["Model", MODEL]["status"]["history"][0]["outcome"] == "Succeeded"
+
+
+def test_a_defect_of_the_order_that_waits_takes_nothing_back() -> None:
+    world = started(**APPROVAL)
+    baked = baking(world)
+    world.upgrade("v3")
+    world.run(5)
+    later = next(n for k, n in world.objects if k == "ModelVersion" and world.tag_of(n) == "v3")
+    world.annotations("Model", MODEL)[DEFECT] = f"P0:B-1@{later}"
+    world.run(120)
+    assert world.serving == baked
+    assert world.objects["Model", MODEL]["status"]["stableVersion"] == baked
+    assert says(world) == ("False", "DefectReported")
+
+
+def test_an_order_that_cannot_be_recorded_says_nothing_of_the_bake() -> None:
+    world = started(**APPROVAL)
+    baked = baking(world)
+    world.upgrade("v3")
+    world.look()
+    later = next(n for k, n in world.objects if k == "ModelVersion" and world.tag_of(n) == "v3")
+    world.remove("ModelVersion", later)
+    world.refusals[f"ModelVersion/{later}"] = "exceeded quota"
+    world.run(20)
+    assert world.conditions("Model", MODEL)["Ready"] == ("Unknown", "Baking")
+    assert world.objects["Model", MODEL]["status"]["rollout"]["to"] == baked
+    idle = len(world.writes)
+    world.run(20)
+    assert len(world.writes) == idle
+    world.run(100)
+    assert world.objects["Model", MODEL]["status"]["stableVersion"] == baked
+    assert world.conditions("Model", MODEL)["Ready"] == ("False", "VersionRefused")
+    outcomes = [entry["outcome"] for entry in world.objects["Model", MODEL]["status"]["history"]]
+    assert outcomes.count("Succeeded") == 2, "the first deployment's and the bake's own, once"
+
+
+def test_a_bake_that_is_stuck_has_not_succeeded() -> None:
+    world = started()
+    world.upgrade("v2", rollback={"automatic": False})
+    world.run(10)
+    assert world.serving_tag == "v2"
+    world.dead.add(str(world.serving))
+    world.run(60)
+    assert world.conditions("Model", MODEL)["Ready"][0] == "False"
+    assert world.objects["Model", MODEL]["status"]["rollout"]["to"] == world.serving
+    assert [entry["outcome"] for entry in world.objects["Model", MODEL]["status"]["history"]] == ["Succeeded"]
+
+
+def test_a_bake_goes_on_by_the_policy_of_the_order_that_began_it() -> None:
+    world = started(**APPROVAL)
+    baked = baking(world, rollback={"bakeSeconds": 400})
+    world.run(1)
+    world.upgrade("v3", name="another", rollback={"bakeSeconds": 1, "automatic": False})
+    world.run(300)
+    assert world.objects["Model", MODEL]["status"]["stableVersion"] == "digits-1", "it still bakes"
+    world.dead.add(baked)
+    world.run(30)
+    assert world.serving_tag == "v1"
+
+
+def test_newer_weights_with_an_adapter_of_their_own_wait_for_the_bake_and_the_upgrade_is_overtaken() -> None:
+    world = started(**APPROVAL)
+    baked = baking(world, fromVersion="digits-1")
+    volume = {"name": "weights", "mountPath": "/weights", "configMap": {"name": "more"}}
+    world.base("digits-2", "v3", revision=2, artifact={"volumes": [volume]})
+    world.run(20)
+    assert world.serving == baked
+    assert says(world) == ("True", "Overtaken")
+    assert world.objects["AdapterUpgrade", MODEL]["status"]["toVersion"] == baked
+    world.run(120)
+    assert world.objects["Model", MODEL]["status"]["stableVersion"] == baked
+    assert world.conditions("Model", MODEL)["Held"] == ("True", "AwaitingApproval")
 
 
 def test_an_order_that_is_approved_in_the_bake_of_another_takes_its_place() -> None:
