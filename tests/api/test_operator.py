@@ -132,7 +132,7 @@ def test_without_the_crds_it_dies_with_the_remedy(faulty: FaultyApi, namespace: 
     operator = HurriedOperator(faulty, namespace, tmp_path)
     faulty.missing = "/apis/topgraft.dev/v1alpha1"
     operator.start(seconds=0)
-    assert operator.wait(20) == 1
+    assert operator.wait(60) == 1
     assert "models.topgraft.dev/v1alpha1" in operator.tail()
     assert "kubectl apply --server-side -f crds/" in operator.tail()
 
