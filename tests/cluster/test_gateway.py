@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import subprocess
 import time
 from collections import Counter
@@ -23,6 +22,7 @@ from support import gateway
 from support.gateway import Route
 from support.live import Body, wait_until
 from support.once import once
+from support.ports import free_port
 from support.stage import Stage, condition, model, open_stage, upgrade, version
 from support.traffic import Traffic
 
@@ -46,9 +46,7 @@ def port(crds: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     once(tmp_path_factory, "gateway-api", gateway.install)
     at, folder = settings(), tmp_path_factory.mktemp("traefik")
     tools.build(at, ["traefik"])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        entry: int = free.getsockname()[1]
+    entry = free_port()
     command = [str(at.bin / "traefik"), "--providers.kubernetesgateway=true", "--log.level=INFO"]
     command += ["--global.checknewversion=false", "--global.sendanonymoususage=false"]
     command += [f"--entrypoints.web.address=127.0.0.1:{entry}"]
@@ -152,15 +150,11 @@ def test_each_step_has_its_share_and_no_request_is_lost(stage: Stage, served: st
             stage.until(NAME, lambda _, w=weight: _weight(route) == w, 120, f"the route gives {weight} %")
             stage.until(NAME, _accepted(stage), 30, "the Gateway takes the step")
             time.sleep(2)  # the Gateway follows so much later than it accepts
-            before = Counter(traffic.answers)
-            time.sleep(PAUSE_SECONDS - 5)
-            new = Counter(traffic.answers) - before
+            new = traffic.during(PAUSE_SECONDS - 5)
             shares[weight] = 100 * (1 - new[served] / new.total())
         body = stage.until_ready("AdapterUpgrade", NAME, "True", "UpgradeSucceeded")
         time.sleep(2)
-        before = Counter(traffic.answers)
-        time.sleep(2)
-        after = Counter(traffic.answers) - before
+        after = traffic.during(2)
     finally:
         traffic.stop()
     print(f"shares {shares}, answers {dict(traffic.answers)}")
@@ -182,9 +176,7 @@ def test_a_candidate_that_dies_loses_its_share(stage: Stage, served: str, port: 
         body = stage.until_ready("AdapterUpgrade", NAME, "False", "NoReadyPods")
         stage.until(NAME, _accepted(stage), 30, "the Gateway takes the way back")
         time.sleep(BEHIND_SECONDS)
-        before = Counter(traffic.answers)
-        time.sleep(5)
-        after = Counter(traffic.answers) - before
+        after = traffic.during(5)
     finally:
         traffic.stop()
     print(f"answers {dict(traffic.answers)}, afterwards {dict(after)}")

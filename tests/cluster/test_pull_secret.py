@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -15,7 +14,8 @@ import cluster
 import pytest
 from localcluster.settings import HOST_ADDRESS, settings
 from support.live import Body, wait_until
-from support.stage import Stage, message, model, open_stage, upgrade, version
+from support.ports import free_port
+from support.stage import Stage, message, model, open_stage, targeted, version
 
 pytestmark = pytest.mark.skipif(cluster.choose().name != "local", reason="the node is told of a second registry")
 
@@ -36,9 +36,7 @@ auth: {{htpasswd: {{realm: private, path: {passwords}}}}}
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The cluster's images once more, behind a password; the node knows the place as `private.local`."""
     folder, at = tmp_path_factory.mktemp("private"), settings()
-    with socket.socket() as free:
-        free.bind((HOST_ADDRESS, 0))
-        address = f"{HOST_ADDRESS}:{free.getsockname()[1]}"
+    address = f"{HOST_ADDRESS}:{free_port(HOST_ADDRESS)}"
     (folder / "passwords").write_text(HTPASSWD)
     (folder / "registry.yml").write_text(
         CONFIGURATION.format(images=at.registry, address=address, passwords=folder / "passwords")
@@ -96,17 +94,10 @@ def _deploy(stage: Stage, name: str, secret: str) -> None:
     stage.kubectl.apply(model(name, serving=serving), version(name, adapter=image))
 
 
-def _target(name: str) -> Body:
-    body = upgrade(name, "v2")
-    del body["spec"]["adapter"]
-    body["spec"]["target"] = {"tag": "v2"}
-    return body
-
-
 def test_a_target_is_looked_up_and_pulled_with_the_models_secret(stage: Stage) -> None:
     _deploy(stage, "private", "pull")
     stage.until_serves("private")
-    stage.kubectl.apply(_target("private"))
+    stage.kubectl.apply(targeted("private", tag="v2"))
     body = stage.until_ready("AdapterUpgrade", "private", "True", "UpgradeSucceeded")
     found = body["status"]["resolved"]
     image = stage.watched.live("ModelVersion", body["status"]["toVersion"])["spec"]["adapter"]["image"]
@@ -124,7 +115,7 @@ def test_a_wrong_secret_is_told_and_the_right_one_ends_the_wait(stage: Stage) ->
     stage.kubectl.apply(_secret(PASSWORD, "changes"))
     stage.until_serves("denied", 240)
     assert stage.failures("denied") == {}
-    stage.kubectl.apply(_secret("wrong", "changes"), _target("denied"))
+    stage.kubectl.apply(_secret("wrong", "changes"), targeted("denied", tag="v2"))
     body = stage.until_ready("AdapterUpgrade", "denied", "Unknown", "ImagePullDenied")
     assert HOST in message(body)
     stage.kubectl.apply(_secret(PASSWORD, "changes"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.live import REGISTRY
-from support.stage import STEADY_SECONDS, Stage, condition, message, model, open_stage, upgrade, version
+from support.stage import STEADY_SECONDS, Stage, condition, message, model, open_stage, targeted, upgrade, version
 from support.tagged import PODS, tag
 
 pytestmark = pytest.mark.skipif(
@@ -44,15 +44,8 @@ def ordered(stage: Stage, repository: str) -> None:
     for name in ("latest", "untagged", "external"):
         stage.until_serves(name)
     stage.until_serves("packages")
-    stage.kubectl.apply(_target("latest", latest=True), _target("untagged", commit=COMMIT), upgrade("external", "v2"))
+    stage.kubectl.apply(targeted("latest", latest=True), targeted("untagged", commit=COMMIT), upgrade("external", "v2"))
     stage.kubectl.apply(_needing("numpy<1", number=2))
-
-
-def _target(name: str, **target: Any) -> dict[str, Any]:
-    body = upgrade(name, "v2")
-    del body["spec"]["adapter"]
-    body["spec"]["target"] = target
-    return body
 
 
 def _needing(*compatibility: str, number: int = 1) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from support.objects import Objects
+from support.ports import free_port
 
 Body = dict[str, Any]
 T = TypeVar("T")
@@ -84,9 +84,7 @@ class Operator:
         self, namespace: str, log: Path, *options: str, name: str = "operator", kubeconfig: Path | None = None
     ) -> None:
         self.log = log
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         scope = ["--namespace", namespace, "--lease-namespace", namespace, "--image", OPERATOR_IMAGE]
         serve = ["--host", "127.0.0.1", "--port", str(self.port), "--log-format", "text"]
         self._command = [sys.executable, "-m", "topgraft.cli", "operator", *scope, *serve, *options]

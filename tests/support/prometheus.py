@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import yaml
+from support.ports import free_port
 
 PACKAGE = "prometheus"
 SCRAPE_SECONDS = 1
@@ -72,9 +72,7 @@ class Prometheus:
         job = {"job_name": "adapters", "file_sd_configs": files}
         times = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump({"global": times, "scrape_configs": [job]}))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [str(path), "--config.file=prometheus.yml", "--storage.tsdb.path=data"]
         with (self._folder / "prometheus.log").open("wb") as log:

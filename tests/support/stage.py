@@ -63,6 +63,13 @@ def upgrade(of: str, tag: str, **spec: Any) -> Body:
     return {"apiVersion": API, "kind": "AdapterUpgrade", "metadata": {"name": of}, "spec": given}
 
 
+def targeted(of: str, **target: Any) -> Body:
+    """An AdapterUpgrade of the Model's name to what its registry has: a tag, a commit, the latest."""
+    body = upgrade(of, "v2", target=target)
+    del body["spec"]["adapter"]
+    return body
+
+
 def _condition(body: Body, kind: str) -> dict[str, str]:
     return next((c for c in body.get("status", {}).get("conditions", []) if c["type"] == kind), {})
 

@@ -36,6 +36,12 @@ class Traffic:
         for thread in self._threads:
             thread.start()
 
+    def during(self, seconds: float) -> Counter[str]:
+        """The answers of the next seconds."""
+        before = Counter(self.answers)
+        time.sleep(seconds)
+        return Counter(self.answers) - before
+
     def stop(self) -> None:
         self._stop.set()
         for thread in self._threads:

@@ -90,7 +90,10 @@ def _run(at: Situation, branch: Branch) -> Run:
 
 
 def current(at: Situation) -> list[tuple[Run, Deployment | None]]:
-    """What each branch is to run at this moment, with its Deployment as it is; in the order of the spec."""
+    """What each branch is to run at this moment, with its Deployment as it is; in the order of the spec.
+
+    Ask `at.branch_runs`: a look needs the answer several times.
+    """
     live = deployments(at)
     return [(_held(at, run, live.get(run.name)), live.get(run.name)) for run in at.branches]
 
@@ -110,12 +113,12 @@ def _held(at: Situation, run: Run, live: Deployment | None) -> Run:
 
 def holds(at: Situation) -> bool:
     """Whether any branch waits for Gateways."""
-    return any(run.reason == STILL_ROUTED for run, _ in current(at))
+    return any(run.reason == STILL_ROUTED for run, _ in at.branch_runs)
 
 
 def branch_writes(at: Situation) -> Iterator[Write]:
     """The Deployments and Services of the branches, made before removed."""
-    wanted, services = current(at), _services(at)
+    wanted, services = at.branch_runs, _services(at)
     for run, live in wanted:
         if run.version is None:
             continue

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from topgraft.rollout import ending
-from topgraft.rollout.branches import Run, current, pods
+from topgraft.rollout.branches import Run, pods
 from topgraft.rollout.conditions import Says
 from topgraft.rollout.faults import faults_of, worst
 from topgraft.rollout.situation import Situation
@@ -16,7 +16,7 @@ from topgraft.rollout.views import Deployment
 
 def on_wire(at: Situation) -> list[dict[str, Any]]:
     """The status of each branch, in the order of the spec."""
-    return [_told(at, run, live) for run, live in current(at)]
+    return [_told(at, run, live) for run, live in at.branch_runs]
 
 
 def _told(at: Situation, run: Run, live: Deployment | None) -> dict[str, Any]:

@@ -72,6 +72,7 @@ class Situation:
     judgement = cached_property(live.judgement)
     serving_fault = cached_property(health.serving_fault)
     registration = cached_property(mlflow.wanted)
+    branch_runs = cached_property(branches.current)
     branches = cached_property(branches.runs)
     deferred = cached_property(gate.after_bake)
     bakes_on = cached_property(gate.bakes_on)

@@ -11,6 +11,7 @@ import time
 from topgraft.api.model import Model
 from topgraft.cluster.kinds import MODEL
 from topgraft.governance.recovery import Recovery, recovery_of, rollback_model
+from topgraft.rollout.conditions import recorded
 from topgraft.verbs import session
 from topgraft.verbs.naming import version_named
 
@@ -95,7 +96,7 @@ def _stuck(model: Model, generation: int) -> str:
 
 def _validated(model: Model, version: str) -> tuple[bool, str] | None:
     """The verdict of the tests on `version`; None while there is none."""
-    told = next((c for c in model.status.conditions if c.type == "Validated"), None)
+    told = recorded(model.status.conditions, "Validated")
     if told is None or told.status == "Unknown" or version not in told.message:
         return None
     return told.status == "True", told.message

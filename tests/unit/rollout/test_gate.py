@@ -13,6 +13,7 @@ from .world import MODEL, World
 
 NIGHT = {"days": ["Sun"], "start": "22:00", "hours": 2}
 """The world begins on Sunday 2026-11-22 at 12:00 UTC."""
+OTHER_WEIGHTS = {"volumes": [{"name": "weights", "mountPath": "/weights", "configMap": {"name": "more"}}]}
 APPROVAL: dict[str, Any] = {"requireApproval": True}
 
 
@@ -48,6 +49,20 @@ def says(world: World, kind: str = "AdapterUpgrade") -> tuple[str, str]:
 def message(world: World, kind: str, condition: str) -> str:
     found = world.objects[kind, MODEL]["status"]["conditions"]
     return next(str(c["message"]) for c in found if c["type"] == condition)
+
+
+def baking(world: World, **spec: Any) -> str:
+    """v2, approved, in its bake."""
+    world.upgrade("v2", **spec)
+    world.run(5)
+    approve(world, candidate(world))
+    world.run(5)
+    assert world.serving_tag == "v2"
+    return str(world.serving)
+
+
+def version_of(world: World, tag: str) -> str:
+    return next(name for kind, name in world.objects if kind == "ModelVersion" and world.tag_of(name) == tag)
 
 
 def test_a_complete_candidate_waits_for_approval_and_tells_how() -> None:
@@ -232,15 +247,9 @@ def test_what_a_gate_would_hold_leaves_an_approved_bake_alone(gate: str, weights
     world = started(**strategy)
     if gate == "window":
         at(world, "23:57")
-    world.upgrade("v2")
-    world.run(5)
-    approve(world, candidate(world))
-    world.run(5)
-    assert world.serving_tag == "v2"
-    baked, since = world.serving, world.now
+    baked, since = baking(world), world.now
     world.model(strategy={**strategy, "windows": [{**NIGHT, "start": "20:00"}] if gate == "window" else []})
-    volume = {"name": "weights", "mountPath": "/weights", "configMap": {"name": "more"}}
-    world.base("digits-2", "v1", revision=2, artifact={"volumes": [volume]}) if weights else world.upgrade("v3")
+    world.base("digits-2", "v1", revision=2, artifact=OTHER_WEIGHTS) if weights else world.upgrade("v3")
     world.run(20)
     assert (world.serving, world.now - since < timedelta(seconds=60)) == (baked, True), "it still bakes"
     assert world.conditions("Model", MODEL)["Held"] == ("True", reason)
@@ -265,11 +274,7 @@ def test_what_a_gate_would_hold_leaves_an_approved_bake_alone(gate: str, weights
 
 def test_what_dies_in_its_bake_goes_back_whatever_order_waits_behind_it() -> None:
     world = started(**APPROVAL)
-    world.upgrade("v2")
-    world.run(5)
-    first = candidate(world)
-    approve(world, first)
-    world.run(5)
+    first = baking(world)
     world.upgrade("v3")
     world.run(5)
     assert world.serving == first
@@ -285,16 +290,6 @@ def test_what_dies_in_its_bake_goes_back_whatever_order_waits_behind_it() -> Non
     world.run(60)
     assert world.serving_tag == "v1", "what failed is not tried again by itself"
     assert says(world)[0] == "False"
-
-
-def baking(world: World, **spec: Any) -> str:
-    """v2, approved, in its bake."""
-    world.upgrade("v2", **spec)
-    world.run(5)
-    approve(world, candidate(world))
-    world.run(5)
-    assert world.serving_tag == "v2"
-    return str(world.serving)
 
 
 def test_an_order_that_has_failed_before_takes_nothing_back() -> None:
@@ -317,7 +312,7 @@ def test_a_defect_of_the_order_that_waits_takes_nothing_back() -> None:
     baked = baking(world)
     world.upgrade("v3")
     world.run(5)
-    later = next(n for k, n in world.objects if k == "ModelVersion" and world.tag_of(n) == "v3")
+    later = version_of(world, "v3")
     world.annotations("Model", MODEL)[DEFECT] = f"P0:B-1@{later}"
     world.run(120)
     assert world.serving == baked
@@ -330,7 +325,7 @@ def test_an_order_that_cannot_be_recorded_says_nothing_of_the_bake() -> None:
     baked = baking(world)
     world.upgrade("v3")
     world.look()
-    later = next(n for k, n in world.objects if k == "ModelVersion" and world.tag_of(n) == "v3")
+    later = version_of(world, "v3")
     world.remove("ModelVersion", later)
     world.refusals[f"ModelVersion/{later}"] = "exceeded quota"
     world.run(20)
@@ -373,8 +368,7 @@ def test_a_bake_goes_on_by_the_policy_of_the_order_that_began_it() -> None:
 def test_newer_weights_with_an_adapter_of_their_own_wait_for_the_bake_and_the_upgrade_is_overtaken() -> None:
     world = started(**APPROVAL)
     baked = baking(world, fromVersion="digits-1")
-    volume = {"name": "weights", "mountPath": "/weights", "configMap": {"name": "more"}}
-    world.base("digits-2", "v3", revision=2, artifact={"volumes": [volume]})
+    world.base("digits-2", "v3", revision=2, artifact=OTHER_WEIGHTS)
     world.run(20)
     assert world.serving == baked
     assert says(world) == ("True", "Overtaken")
@@ -386,14 +380,11 @@ def test_newer_weights_with_an_adapter_of_their_own_wait_for_the_bake_and_the_up
 
 def test_an_order_that_is_approved_in_the_bake_of_another_takes_its_place() -> None:
     world = started(**APPROVAL)
-    world.upgrade("v2")
-    world.run(5)
-    approve(world, candidate(world))
-    world.run(5)
+    baking(world)
     world.upgrade("v3")
     world.run(5)
     assert world.serving_tag == "v2"
-    later = next(n for k, n in world.objects if k == "ModelVersion" and world.tag_of(n) == "v3")
+    later = version_of(world, "v3")
     approve(world, later)
     world.run(10)
     assert world.serving_tag == "v3"
